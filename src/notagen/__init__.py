@@ -1,0 +1,1 @@
+"""NotaGen: train, align and play a language model of sheet music in ABC notation."""
