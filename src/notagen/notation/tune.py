@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import NamedTuple
+
+from notagen.notation import rests
+from notagen.notation.bars import Bar, bar_duration
+from notagen.notation.errors import NotationError
+from notagen.notation.keys import key_fifths
+from notagen.notation.reading import declared_voices, read
+from notagen.notation.transpose import main_key, transpose
+
+_BARS_A_LINE = 6
+_METRE = re.compile(r"\(?\d+(?:\+\d+)*\)?/[1-9]\d*")
+_UNIT_LENGTH = re.compile(r"[1-9]\d*(?:/[1-9]\d*)?")
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """One voice's music in one bar.
+class Alignment(NamedTuple):
+    """Whether the voices of a tune agree."""
 
-    ``text`` is what stands between two barlines, outer blanks stripped, inline fields included
-    (``[K:Eb] F2 F2 F=E F2``). ``right`` is the barline that closes the bar, with its ending
-    number (``|``, ``||``, ``|]``, ``:|``, ``|:``, ``::``, ``:|2``, ``|1``; empty when the text
-    ends without one). ``left`` is a barline that opens it, and is only ever set in a voice's
-    first bar.
-    """
+    barlines: bool
+    bar_counts: bool
+    durations: bool
 
-    text: str
-    right: str = "|"
-    left: str = ""
+    @property
+    def ok(self) -> bool:
+        """All three hold."""
+        return all(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +42,134 @@ class Tune:
 
     header: tuple[str, ...]
     bars: tuple[Mapping[str, Bar], ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Tune:
+        """Read ABC of either layout: standard (``V:1`` blocks) or interleaved (a line a bar).
+
+        Interleaved text may leave resting voices out and may carry stream marks ``[r:i/n]``,
+        which are not kept. A tune without voices has one, ``1``. Comments, lyrics and other body
+        fields without music are left out.
+
+        Raises:
+            NotationError: (a ValueError) the text holds no music or several tunes, or an
+                interleaved line is not one bar of each of its voices.
+        """
+        return cls(*read(text))
+
+    @property
+    def voices(self) -> tuple[str, ...]:
+        """Voice ids: those the header declares, in its order, then others as they appear."""
+        used = (voice for voices in self.bars for voice in voices)
+        return tuple(dict.fromkeys((*declared_voices(self.header), *used)))
+
+    @property
+    def key(self) -> str:
+        """Major key with the signature of the header's ``K:`` (``G`` for ``K:Emin``).
+
+        Raises NotationError (a ValueError) when there is none.
+        """
+        return main_key(self.header).name
+
+    @property
+    def metre(self) -> Fraction | None:
+        """The header's ``M:`` as part of a whole note; None for free metre."""
+        field = self._field("M")
+        if field in ("", "none"):
+            return None
+        if field in ("C", "C|"):
+            return Fraction(1)
+        if not _METRE.fullmatch(field):
+            raise NotationError(f"M:{field} is not a metre; write it as M:3/4, M:C or M:none")
+        beats, _, unit = field.partition("/")
+        return Fraction(sum(int(beat) for beat in beats.strip("()").split("+")), int(unit))
+
+    @property
+    def unit_length(self) -> Fraction:
+        """The header's ``L:``; without one, 1/16 for metres below 3/4 and 1/8 otherwise."""
+        field = self._field("L")
+        if not field:
+            short = self.metre is not None and self.metre < Fraction(3, 4)
+            return Fraction(1, 16 if short else 8)
+        if not _UNIT_LENGTH.fullmatch(field):
+            raise NotationError(f"L:{field} is not a note length; write it as L:1/8")
+        return Fraction(field)
+
+    def to_standard(self) -> str:
+        """Print one block a voice, six bars a line; voices that were left out get their rests."""
+        tune = self.complete_rests()
+        blocks = (line for voice in tune.voices for line in tune._block(voice))
+        return "\n".join((*self.header, *blocks)) + "\n"
+
+    def to_interleaved(self, omit_rests: bool = False, stream_marks: bool = False) -> str:
+        """Print a line a bar: ``[V:1]bar|[V:2]bar|``.
+
+        Args:
+            omit_rests: leave resting voices out, as NotaGen trains on.
+            stream_marks: start line i of n with ``[r:i/n-i-1]``.
+        """
+        bars = rests.omit(self.bars) if omit_rests else self.bars
+        last = len(bars) - 1
+        marks = (f"[r:{i}/{last - i}]" if stream_marks else "" for i in range(len(bars)))
+        lines = (
+            mark + "".join(f"[V:{v}]{bar.left}{bar.text}{bar.right}" for v, bar in voices.items())
+            for mark, voices in zip(marks, bars, strict=True)
+        )
+        return "\n".join((*self.header, *lines)) + "\n"
+
+    def omit_rests(self) -> Tune:
+        """Leave out voices whose bar has no letter but ``z Z x X``; see :meth:`complete_rests`."""
+        return replace(self, bars=rests.omit(self.bars))
+
+    def complete_rests(self) -> Tune:
+        """Give the voices that are missing from a bar the rest that most of its voices last."""
+        whole_bar = (self.metre or Fraction(1)) / self.unit_length
+        invisible = rests.invisible_voices(self.header)
+        return replace(self, bars=rests.complete(self.bars, self.voices, invisible, whole_bar))
+
+    def transpose(self, key: str) -> Tune:
+        """Move to another of the 15 :data:`KEYS`, to the nearest octave (-5 to 6 semitones).
+
+        A minor or modal tune goes by the signature it shares: E minor to ``"F"`` is D minor.
+        Raises ValueError for another key name, or when the tune has no key.
+        """
+        fifths = key_fifths(key) - main_key(self.header).fifths
+        return Tune(*transpose(self.header, self.bars, fifths))
+
+    def alignment(self) -> Alignment:
+        """Compare the voices: same barlines, same number of bars, same durations.
+
+        A voice missing from a bar lacks that bar: complete left-out rests first.
+        """
+        return Alignment(
+            barlines=all(_same_barlines(voices) for voices in self.bars),
+            bar_counts=all(len(voices) == len(self.voices) for voices in self.bars),
+            durations=all(_same_durations(voices) for voices in self.bars),
+        )
+
+    def aligned_bars(self) -> list[bool]:
+        """Say of each bar whether its voices agree in barlines and duration."""
+        return [_same_barlines(voices) and _same_durations(voices) for voices in self.bars]
+
+    def _field(self, letter: str) -> str:
+        lines = (line[2:].strip() for line in self.header if line.startswith(letter + ":"))
+        return next(lines, "")
+
+    def _block(self, voice: str) -> Iterator[str]:
+        bars = [voices[voice] for voices in self.bars]
+        shown = [f"{bar.left} {bar.text} {bar.right or '|'}".strip() for bar in bars[:-1]]
+        shown += [f"{bar.left} {bar.text} {bar.right}".strip() for bar in bars[-1:]]
+        yield f"V:{voice}"
+        for start in range(0, len(shown), _BARS_A_LINE):
+            yield " ".join(shown[start : start + _BARS_A_LINE])
+
+
+def _same_barlines(voices: Mapping[str, Bar]) -> bool:
+    return len({(bar.left, bar.right) for bar in voices.values()}) <= 1
+
+
+def _same_durations(voices: Mapping[str, Bar]) -> bool:
+    """Whole-bar rests are as long as any bar; a length that can't be told agrees with none."""
+    timed = [bar.text for bar in voices.values() if bar.text not in ("Z", "X")]
+    durations = {bar_duration(text) for text in timed}
+    return len(durations) <= 1 and None not in durations

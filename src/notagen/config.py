@@ -1,0 +1,78 @@
+"""Where the configuration lies, and the one place that turns it into objects."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import hydra
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from notagen.errors import UserError
+
+_PACKAGE = Path(__file__).parent
+
+CONF: Final = next(
+    path for path in (_PACKAGE / "conf", _PACKAGE.parents[1] / "conf") if path.is_dir()
+)
+"""``conf/``: beside the modules in an installed wheel, at the top of a clone."""
+
+
+def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
+    """Make a function of one configuration into a command of this project.
+
+    The command takes Hydra overrides, composes ``conf/<config_name>.yaml``, and ends with one
+    sentence and exit code 1 where the function raises :class:`UserError`.
+    """
+
+    def decorate(run: Callable[[DictConfig], Any]) -> Callable[[], Any]:
+        @functools.wraps(run)
+        def reporting(config: DictConfig) -> Any:
+            try:
+                return run(config)
+            except UserError as error:
+                sys.exit(f"notagen: {error}")
+
+        main: Callable[[], Any] = hydra.main(
+            version_base="1.3", config_path=str(CONF), config_name=config_name
+        )(reporting)
+        return main
+
+    return decorate
+
+
+def build(node: DictConfig, **arguments: Any) -> Any:
+    """Make the object a node with ``_target_`` describes; containers become plain Python."""
+    return instantiate(node, _convert_="all", **arguments)
+
+
+def plain(node: DictConfig, *leave_out: str) -> dict[str, Any]:
+    """A node's resolved keys and values as plain Python, without ``leave_out``."""
+    values = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items() if key not in leave_out}
+
+
+def save(config: DictConfig, path: Path) -> None:
+    """Write the composed, resolved configuration as YAML."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(OmegaConf.to_yaml(config, resolve=True))
+
+
+def announce(command_name: str, plan: dict[str, object]) -> None:
+    """Print what a command is about to do, a line a fact."""
+    width = max(len(key) for key in plan)
+    print(f"{command_name}:", flush=True)
+    for key, value in plan.items():
+        print(f"  {key:<{width}}  {value}", flush=True)
+
+
+def quiet() -> None:
+    """Silence the notices of libraries that tell a user nothing to act on."""
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)

@@ -1,0 +1,118 @@
+"""Written pieces as scores on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from notagen import scores
+from notagen.errors import UserError
+from notagen.generation.draft import Ending
+from notagen.generation.writing import Written
+from notagen.notation import NotationError, Tune
+from notagen.notation.bars import is_resting
+
+_INDEX = "index.jsonl"
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What became of a written piece: a line of ``index.jsonl``.
+
+    Attributes:
+        name: of its files, without ending.
+        ending: how the model ended it.
+        bars: how many.
+        aligned_bars: of these, bars that last as long in all voices.
+        silent_voices: voices that never sound.
+        problem: why there is no more than its text, empty where there is a score.
+    """
+
+    name: str
+    ending: str
+    bars: int = 0
+    aligned_bars: int = 0
+    silent_voices: int = 0
+    problem: str = ""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it ended by itself, is readable, and every voice sounds."""
+        return self.ending == Ending.COMPLETE.value and not self.problem and self.silent_voices == 0
+
+
+def save(piece: Written, folder: Path, formats: Sequence[str]) -> Saved:
+    """Write a piece in the given formats; its text as written is kept in any case.
+
+    A piece that cannot be read as a score stays a text, with the reason in what is returned.
+    """
+    name = f"piece-{piece.index + 1:03d}"
+    (folder / f"{name}.txt").write_text(piece.text)
+    try:
+        tune = Tune.parse(piece.text).complete_rests()
+        for kind in formats:
+            _WRITERS[kind](tune, folder / name)
+    except (NotationError, scores.ScoreError) as error:
+        return Saved(name, piece.ending.value, problem=str(error))
+    return Saved(
+        name,
+        piece.ending.value,
+        bars=len(tune.bars),
+        aligned_bars=sum(tune.aligned_bars()),
+        silent_voices=sum(_is_silent(tune, voice) for voice in tune.voices),
+    )
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Refuse formats that are not written here.
+
+    Raises:
+        UserError: one of them is unknown.
+    """
+    for kind in formats:
+        if kind not in _WRITERS:
+            raise UserError(f"format {kind} is unknown; choose from {', '.join(_WRITERS)}")
+
+
+def write_index(saved: Sequence[Saved], folder: Path) -> None:
+    """Write ``index.jsonl``, a line a piece, last of all files."""
+    lines = "".join(json.dumps(asdict(piece)) + "\n" for piece in saved)
+    unfinished = folder / f".{_INDEX}.unfinished"
+    unfinished.write_text(lines)
+    unfinished.rename(folder / _INDEX)
+
+
+def _is_silent(tune: Tune, voice: str) -> bool:
+    return all(is_resting(bar[voice].text) for bar in tune.bars)
+
+
+def _write_abc(tune: Tune, stem: Path) -> None:
+    stem.with_suffix(".abc").write_text(f"X:1\n{tune.to_standard()}")
+
+
+def _write_musicxml(tune: Tune, stem: Path) -> None:
+    stem.with_suffix(".musicxml").write_text(scores.to_musicxml(tune))
+
+
+def _write_midi(tune: Tune, stem: Path) -> None:
+    stem.with_suffix(".mid").write_bytes(scores.to_midi(tune))
+
+
+def _write_svg(tune: Tune, stem: Path) -> None:
+    for number, page in enumerate(scores.svg(tune), start=1):
+        stem.with_name(f"{stem.name}-{number}.svg").write_text(page)
+
+
+def _write_pdf(tune: Tune, stem: Path) -> None:
+    stem.with_suffix(".pdf").write_bytes(scores.pdf(scores.svg(tune)))
+
+
+_WRITERS: dict[str, Callable[[Tune, Path], None]] = {
+    "abc": _write_abc,
+    "musicxml": _write_musicxml,
+    "midi": _write_midi,
+    "svg": _write_svg,
+    "pdf": _write_pdf,
+}

@@ -1,0 +1,34 @@
+"""The sizes that make one NotaGen different from another."""
+
+from dataclasses import dataclass
+
+HEAD_SIZE = 64
+
+
+@dataclass
+class ModelConfig:
+    """Sizes of the hierarchical decoder; patch size and vocabulary are constants of `patches`.
+
+    Args:
+        patch_layers: GPT-2 blocks of the patch level.
+        char_layers: GPT-2 blocks of the char level.
+        hidden_size: width of both levels, a multiple of 64; there is one attention head per 64.
+        patch_length: context in patches, the longest piece the model can read.
+        dropout: probability, on embeddings, attention weights and residual branches alike.
+
+    Raises:
+        ValueError: when the width is not a multiple of 64.
+    """
+
+    patch_layers: int
+    char_layers: int
+    hidden_size: int
+    patch_length: int
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.hidden_size <= 0 or self.hidden_size % HEAD_SIZE:
+            raise ValueError(
+                f"hidden_size must be a multiple of {HEAD_SIZE}, one head each, "
+                f"not {self.hidden_size}"
+            )

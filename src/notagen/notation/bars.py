@@ -1,0 +1,216 @@
+"""One bar of one voice: its tokens, and how long they last.
+
+Follows the ABC standard 2.1, section 4. Lengths are fractions of the unit note length ``L:``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from typing import Literal, NamedTuple, cast
+
+QUOTED = r'"[^"\n]*"'
+DECORATION = r"![^!\s]+!"
+FIELD = r"\[[A-Za-z]:[^\]\n]*\]"
+PITCH = r"(?P<accidental>\^+|_+|=)?(?P<letter>[A-Ga-g])(?P<octave>[,']*)"
+LENGTH = r"\d*(?:/+(?:[1-9]\d*)?)*"
+
+TOKEN = re.compile(
+    rf"""(?P<quoted>{QUOTED})
+    |(?P<decoration>{DECORATION}|[.~H-Wh-w])
+    |(?P<field>{FIELD})
+    |(?P<note>{PITCH}(?P<length>{LENGTH}))
+    |(?P<rest>[zxZX](?P<rest_length>{LENGTH}))
+    |(?P<ending>\[\d[\d,.-]*)
+    |(?P<chord>\[(?P<notes>(?:{QUOTED}|{DECORATION}|[^\]"!|])*)\](?P<chord_length>{LENGTH}))
+    |(?P<grace>\{{(?P<ornament>[^}}]*)\}})
+    |(?P<tuplet>\((?P<p>[2-9])(?::(?P<q>\d*))?(?::(?P<r>\d*))?)
+    |(?P<slur>[()])
+    |(?P<tie>-)
+    |(?P<broken><+|>+)
+    |(?P<overlay>&)
+    |(?P<spacer>y\d*)
+    |(?P<space>[\s`]+)
+    |(?P<other>.)""",
+    re.VERBOSE,
+)
+
+Kind = Literal[
+    "quoted",  # "Am7" or "^Presto", quotes included
+    "decoration",  # !f!, !trill(!, or a single letter such as . T u
+    "field",  # [K:Eb]
+    "note",
+    "rest",  # z or x, invisible; Z or X, whole bars
+    "chord",  # [CEG]2: the notes, decorations and ties between the brackets are ``inner``
+    "grace",  # {/ga}: its notes are ``inner``
+    "tuplet",  # (3 or (p:q:r, see ``tuplet``
+    "slur",  # ( or )
+    "tie",
+    "broken",  # > < >> <<
+    "overlay",  # &
+    "ending",  # [1 without a barline before it
+    "spacer",  # y
+    "space",
+    "other",  # not ABC
+]
+
+# (p alone means p notes in the time of q (ABC 2.1, section 4.13); 5, 7 and 9 as in a simple metre
+_TUPLET_TIME = {2: 3, 3: 2, 4: 3, 5: 2, 6: 2, 7: 2, 8: 3, 9: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One voice's music in one bar.
+
+    ``text`` is what stands between two barlines, outer blanks stripped, inline fields included
+    (``[K:Eb] F2 F2 F=E F2``). ``right`` is the barline that closes the bar, with its ending
+    number (``|``, ``||``, ``|]``, ``:|``, ``|:``, ``::``, ``:|2``, ``|1``; empty when the text
+    ends without one). ``left`` is a barline that opens it, and is only ever set in a voice's
+    first bar.
+    """
+
+    text: str
+    right: str = "|"
+    left: str = ""
+
+
+class Token(NamedTuple):
+    """One token of a bar; ``"".join(t.text for t in tokens(bar))`` is the bar.
+
+    ``letter`` (``A``-``G``, or the rest's own letter), ``octave`` (``C`` is in 4, ``c`` in 5) and
+    ``accidental`` (as written, ``""`` for none) describe notes. ``length`` is the written length
+    of a note, rest or chord in units of ``L:``; ``duration`` is its length in time, after tuplets
+    and broken rhythm: 0 for grace notes, and the chord's own for the notes in a chord.
+    ``tuplet`` is (p, q, r): p in the time of q for the next r notes.
+    """
+
+    kind: Kind
+    text: str
+    accidental: str = ""
+    letter: str = ""
+    octave: int = 0
+    length: Fraction = Fraction(0)
+    duration: Fraction = Fraction(0)
+    inner: tuple[Token, ...] = ()
+    tuplet: tuple[int, int, int] | None = None
+
+
+def tokens(text: str) -> list[Token]:
+    """Split one bar's text (barlines excluded) into tokens; never fails, see kind ``other``."""
+    return _timed(_written(text))
+
+
+def _written(text: str) -> Iterator[Token]:
+    for match in TOKEN.finditer(text):
+        kind = cast(Kind, match.lastgroup)
+        found = match[0]
+        if kind == "note":
+            letter = match["letter"]
+            marks = match["octave"]
+            yield Token(
+                kind,
+                found,
+                accidental=match["accidental"] or "",
+                letter=letter.upper(),
+                octave=4 + letter.islower() + marks.count("'") - marks.count(","),
+                length=note_length(match["length"]),
+            )
+        elif kind == "rest":
+            yield Token(kind, found, letter=found[0], length=note_length(match["rest_length"]))
+        elif kind == "chord":
+            inner = tuple(_written(match["notes"]))
+            own = next((t.length for t in inner if t.kind in ("note", "rest")), Fraction(0))
+            yield Token(kind, found, length=own * note_length(match["chord_length"]), inner=inner)
+        elif kind == "grace":
+            yield Token(kind, found, inner=tuple(_written(match["ornament"])))
+        elif kind == "tuplet":
+            p = int(match["p"])
+            q = int(match["q"] or _TUPLET_TIME.get(p, p))
+            yield Token(kind, found, tuplet=(p, q, int(match["r"] or p)))
+        else:
+            yield Token(kind, found)
+
+
+def _timed(written: Iterator[Token]) -> list[Token]:
+    """Set the duration of notes, rests and chords, resolving tuplets and broken rhythm."""
+    timed: list[Token] = []
+    last = -1  # where the note before a > or < stands
+    swing = Fraction(1)
+    ratio, remaining = Fraction(1), 0
+    for token in written:
+        if token.kind == "tuplet" and token.tuplet:
+            p, q, remaining = token.tuplet
+            ratio = Fraction(q, p)
+        elif token.kind == "broken" and last >= 0:
+            short = Fraction(1, 2 ** len(token.text))
+            before, swing = (2 - short, short) if token.text[0] == ">" else (short, 2 - short)
+            timed[last] = _lasting(timed[last], timed[last].duration * before)
+        elif token.kind in ("note", "rest", "chord"):
+            duration = token.length * swing
+            if remaining:
+                duration *= ratio
+                remaining -= 1
+            token = _lasting(token, duration)
+            last, swing = len(timed), Fraction(1)
+        timed.append(token)
+    return timed
+
+
+def _lasting(token: Token, duration: Fraction) -> Token:
+    inner = tuple(note._replace(duration=duration) for note in token.inner)
+    return token._replace(duration=duration, inner=inner)
+
+
+@lru_cache(maxsize=1 << 16)
+def bar_duration(text: str) -> Fraction | None:
+    """Return the length of a bar in units of ``L:``.
+
+    The longest voice counts where voices are overlaid with ``&``. None where the length can't be
+    told: whole-bar rests ``Z X``, a change of ``L:`` inside the bar, text that is not ABC.
+    """
+    layers = [Fraction(0)]
+    for token in tokens(text):
+        if _untimed(token):
+            return None
+        if token.kind == "overlay":
+            layers.append(Fraction(0))
+        layers[-1] += token.duration
+    return max(layers)
+
+
+def _untimed(token: Token) -> bool:
+    return (
+        token.kind == "other"
+        or (token.kind == "rest" and token.letter in "ZX")
+        or (token.kind == "field" and token.text.startswith("[L:"))
+    )
+
+
+def is_resting(text: str) -> bool:
+    """Whether a bar holds no letter other than ``z Z x X``, and may so be left out."""
+    return not _SOUNDING.search(text)
+
+
+_SOUNDING = re.compile(r"[A-WYa-wy]")
+
+
+@lru_cache(maxsize=4096)
+def note_length(text: str) -> Fraction:
+    """Read a length as written after a note: ``""``, ``3``, ``/``, ``//``, ``3/2``, ``/4``."""
+    numerator, *divisors = text.split("/")
+    length = Fraction(int(numerator or 1))
+    for divisor in divisors:
+        length /= int(divisor or 2)
+    return length
+
+
+def print_length(length: Fraction) -> str:
+    """Write a length as it stands after a note: ``""``, ``4``, ``3/2``, ``/``, ``/4``."""
+    if length.denominator == 1:
+        return "" if length == 1 else str(length.numerator)
+    if length == Fraction(1, 2):
+        return "/"
+    return f"{'' if length.numerator == 1 else length.numerator}/{length.denominator}"

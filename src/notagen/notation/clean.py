@@ -1,0 +1,63 @@
+"""The cleaning that NotaGen's corpora went through, and what brings other ABC into its dialect."""
+
+from __future__ import annotations
+
+import re
+
+from unidecode import unidecode
+
+from notagen.notation.bars import QUOTED
+from notagen.notation.reading import BODY_FIELD, HEADER_FIELD
+
+_LONGEST_ANNOTATION = 40
+# The published rules drop X T C W w Z and %%MIDI, all that their converter writes besides these.
+_KEPT_FIELDS = "KLMQV"
+_DROPPED_DIRECTIVE = re.compile(r"%%(?!score)")
+_CURLY_QUOTES = dict.fromkeys(map(ord, "“”„‟″"), "'")  # would be " in ASCII and end a text early
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_BAR_NUMBER = re.compile(r"\s*%\s*\d+\s*$")
+_QUOTED = re.compile(QUOTED)
+_BARLINE = re.compile(r"\||::")
+_RUN = re.compile(r"([^A-Za-z0-9])\1+")
+_LINE_BREAK = re.compile(rf"({QUOTED})|\s*(?:\$|(?:\\|(?<=\s)!)\s*$)")
+_PLUS_DECORATION = re.compile(r"\+([a-z][a-z.<>()]{2,}|[mfps]+)\+")
+
+
+def clean(text: str) -> str:
+    """Clean the ABC text of one score; the music stays as it is.
+
+    As published: blank lines, titles, composers, lyrics and ``%%MIDI`` lines go, and so do bar
+    numbers in comments, escaped quotes, annotations that hold a barline or are longer than 40
+    characters; text becomes ASCII; a character repeated in an annotation is written once.
+    Beyond that, for ABC of other origin: all information fields but ``K: L: M: Q: V:`` and all
+    directives but ``%%score`` go, line-break marks go, and ``+trill+`` becomes ``!trill!``.
+    """
+    kept = []
+    field = HEADER_FIELD
+    for raw in unidecode(text.translate(_CURLY_QUOTES)).split("\n"):
+        line = _CONTROL.sub("", raw).replace('\\"', "")
+        if line.startswith("K:"):
+            field = BODY_FIELD
+        if field.match(line):
+            kept.append(line if line[0] in _KEPT_FIELDS else "")
+        elif line.startswith("%"):
+            kept.append("" if _DROPPED_DIRECTIVE.match(line) else line)
+        else:
+            kept.append(_music(line))
+    return "\n".join(line for line in kept if line.strip()) + "\n"
+
+
+def _music(line: str) -> str:
+    line = _LINE_BREAK.sub(lambda match: match[1] or "", _BAR_NUMBER.sub("", line))
+    return _PLUS_DECORATION.sub(r"!\1!", _QUOTED.sub(_annotation, line))
+
+
+def _annotation(match: re.Match[str]) -> str:
+    quoted = match[0]
+    if _BARLINE.search(quoted):
+        return ""
+    if quoted[1:2] in ("^", "_"):
+        quoted = _RUN.sub(r"\1", quoted)
+        if len(quoted) > _LONGEST_ANNOTATION:
+            return ""
+    return quoted

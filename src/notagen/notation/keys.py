@@ -1,0 +1,167 @@
+"""What a ``K:`` field says: a signature, on the circle of fifths."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+from notagen.errors import UserError
+from notagen.notation.errors import NotationError
+
+KEYS = ("Cb", "Gb", "Db", "Ab", "Eb", "Bb", "F", "C", "G", "D", "A", "E", "B", "F#", "C#")
+"""The 15 major signatures, from seven flats to seven sharps."""
+
+LETTERS = "CDEFGAB"
+_BY_FIFTHS = "FCGDAEB"
+_MODES = {"maj": 0, "ion": 0, "lyd": 1, "mix": -1, "dor": -2, "min": -3, "aeo": -3}
+_MODES |= {"": 0, "m": -3, "phr": -4, "loc": -5}
+_FIELD = re.compile(
+    r"""(?P<tonic>HP|Hp|none|[A-G][#b]?|(?=\s*$))
+    (?P<mode>\s*(?i:maj|min|ion|lyd|mix|dor|aeo|phr|loc)[a-z]*|\s*m(?![a-z]))?
+    (?P<accidentals>(?:\s+(?:\^+|_+|=)[A-Ga-g])*)
+    (?P<rest>$|\s.*)""",
+    re.VERBOSE,
+)
+_ACCIDENTAL = re.compile(r"([\^_=]+)([A-Ga-g])")
+_CLEF = re.compile(r"\s*(?:treble|bass|alto|tenor|soprano|mezzo|baritone|perc|\w+=)")
+
+
+class Key(NamedTuple):
+    """A key signature and how it is written.
+
+    ``fifths`` counts the sharps (flats below zero) of the mode's signature; ``accidentals`` are
+    those given on top of it (``K:G ^f``), as (letter, alteration). ``tonic``, ``mode`` and
+    ``rest`` (clef and the like) are the text of the field around them.
+    """
+
+    fifths: int
+    tonic: str
+    mode: str = ""
+    accidentals: tuple[tuple[str, int], ...] = ()
+    rest: str = ""
+
+    @property
+    def signature(self) -> tuple[int, ...]:
+        """Alterations of C, D, E, F, G, A, B in this key, in semitones."""
+        altered = dict(self.accidentals)
+        return tuple(
+            altered.get(letter, (self.fifths - _BY_FIFTHS.index(letter) + 6) // 7)
+            for letter in LETTERS
+        )
+
+    @property
+    def name(self) -> str:
+        """The one of :data:`KEYS` that has this signature, or sounds like it."""
+        return KEYS[_within_seven(self.fifths) + 7]
+
+    def moved(self, fifths: int) -> Key:
+        """Transpose by a number of fifths; past seven sharps or flats, the enharmonic key."""
+        if fifths == 0:
+            return self
+        target = _within_seven(self.fifths + fifths)
+        change = target - self.fifths
+        return self._replace(
+            fifths=target,
+            tonic=_name(target - _mode_fifths(self.mode)),
+            accidentals=tuple(
+                _letter_and_alteration(_fifths(letter, sign) + change)
+                for letter, sign in self.accidentals
+            ),
+        )
+
+    def __str__(self) -> str:
+        accidentals = (f" {accidental(sign)}{letter.lower()}" for letter, sign in self.accidentals)
+        return self.tonic + self.mode + "".join(accidentals) + self.rest
+
+
+@lru_cache(maxsize=1024)
+def parse_key(field: str) -> Key | None:
+    """Read what follows ``K:``; None where it names a clef alone.
+
+    Modes go by their first three letters, as in the ABC standard 2.1, section 3.1.14; bagpipe
+    keys ``HP`` and ``Hp`` have two sharps, ``none`` and an empty field have no signature.
+    Raises ValueError for anything else.
+    """
+    match = _FIELD.fullmatch(field.strip())
+    if not match:
+        if _CLEF.match(field):
+            return None
+        raise NotationError(f"K:{field} is not a key; write it as K:G, K:Emin or K:D mix")
+    tonic, mode = match["tonic"], match["mode"] or ""
+    fifths = {"HP": 2, "Hp": 2, "none": 0, "": 0}.get(tonic)
+    if fifths is None:
+        fifths = _fifths(tonic[0], tonic.count("#") - tonic.count("b")) + _mode_fifths(mode)
+    accidentals = tuple(
+        (letter.upper(), alteration(sign))
+        for sign, letter in _ACCIDENTAL.findall(match["accidentals"])
+    )
+    return Key(fifths, tonic, mode, accidentals, match["rest"])
+
+
+def key_fifths(name: str) -> int:
+    """Sharps of one of the 15 :data:`KEYS`, flats below zero. Raises ValueError for others."""
+    if name not in KEYS:
+        raise UserError(f"{name!r} is not one of the keys {' '.join(KEYS)}")
+    return KEYS.index(name) - 7
+
+
+def semitones_between(key: str, other: str) -> int:
+    """The smallest way from one of the :data:`KEYS` to another, -5 to 6 semitones."""
+    return nearest_semitones(key_fifths(other) - key_fifths(key))
+
+
+def keys_within(key: str, semitones: int) -> dict[str, int]:
+    """Keys at most so many semitones away from ``key``, with their distance (-5 to 6)."""
+    distances = {other: semitones_between(key, other) for other in KEYS}
+    return {other: way for other, way in distances.items() if abs(way) <= semitones}
+
+
+def nearest_semitones(fifths: int) -> int:
+    """Semitones, -5 to 6, of the smallest interval that is so many fifths up."""
+    return (fifths * 7 + 5) % 12 - 5
+
+
+def transposed_name(name: str, fifths: int) -> str:
+    """Move a note name such as ``F#`` by a number of fifths; no double accidentals."""
+    moved = _fifths(name[0], name.count("#") - name.count("b")) + fifths
+    while not -8 <= moved <= 12:
+        moved += 12 if moved < 0 else -12
+    return _name(moved)
+
+
+def alteration(accidental: str) -> int:
+    """Semitones of an accidental as written: 1 for ``^``, -2 for ``__``, 0 for ``=``."""
+    return accidental.count("^") - accidental.count("_")
+
+
+def accidental(alteration: int) -> str:
+    """The accidental that says an alteration; ``=`` for none."""
+    return "^" * alteration or "_" * -alteration or "="
+
+
+def _within_seven(fifths: int) -> int:
+    while fifths > 7:
+        fifths -= 12
+    while fifths < -7:
+        fifths += 12
+    return fifths
+
+
+def _mode_fifths(mode: str) -> int:
+    return _MODES[mode.strip().lower()[:3]]
+
+
+def _fifths(letter: str, alteration: int) -> int:
+    """Place on the circle of fifths, C being 0."""
+    return _BY_FIFTHS.index(letter) - 1 + 7 * alteration
+
+
+def _letter_and_alteration(fifths: int) -> tuple[str, int]:
+    alteration, place = divmod(fifths + 1, 7)
+    return _BY_FIFTHS[place], alteration
+
+
+def _name(fifths: int) -> str:
+    letter, alteration = _letter_and_alteration(fifths)
+    return letter + ("#" * alteration if alteration > 0 else "b" * -alteration)

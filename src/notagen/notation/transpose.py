@@ -1,0 +1,194 @@
+"""Transposition of a whole score to another key signature, in one pass over its notes.
+
+Every note of a section moves by one interval, so that its distance from the key signature stays:
+a bar without accidentals has none afterwards. Accidentals last to the end of the bar, for their
+octave alone (as in MusicXML); those that change nothing are not written again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+from notagen.notation.bars import DECORATION, FIELD, PITCH, QUOTED, Bar
+from notagen.notation.errors import NotationError
+from notagen.notation.keys import (
+    LETTERS,
+    Key,
+    accidental,
+    alteration,
+    nearest_semitones,
+    parse_key,
+    transposed_name,
+)
+
+_NATURAL = (0, 2, 4, 5, 7, 9, 11)  # semitones of C D E F G A B
+_NOTE = re.compile(rf"{QUOTED}|{DECORATION}|{FIELD}|&|{PITCH}")
+_CHANGING = re.compile(r"[\^_=\"&]|\[K:")  # what makes a bar more than letters to be shifted
+_PERCUSSION = re.compile(r'V:\s*(\S+)\s(?:[^"]|"[^"]*")*?\bperc\b')
+_ROOT = r"[A-G][#b]?"
+_CHORD_SYMBOL = re.compile(
+    rf'"({_ROOT})(?:maj|min|dim|aug|sus|add|alt|m|M|o|\+|-|\(|\)|,|[#b]?\d)*(?:/({_ROOT}))?"'
+)
+
+
+def transpose(
+    header: Iterable[str], bars: Iterable[Mapping[str, Bar]], fifths: int
+) -> tuple[tuple[str, ...], tuple[Mapping[str, Bar], ...]]:
+    """Move header and music by a number of fifths, in the direction that is nearest in pitch.
+
+    Annotations, clefs and percussion voices stay; chord symbols move. Key changes move by the
+    same interval; one that would have more than seven sharps or flats becomes its enharmonic key.
+    """
+    lines = tuple(header)
+    semitones = nearest_semitones(fifths)
+    start = _Section.of(main_key(lines), fifths, semitones)
+    sections: dict[str, _Section] = {}
+    unpitched = {match[1] for line in lines if (match := _PERCUSSION.match(line))}
+    moved: list[Mapping[str, Bar]] = []
+    for voices in bars:
+        moved_voices = {}
+        for voice, bar in voices.items():
+            if voice not in unpitched:
+                section = sections.get(voice, start)
+                text, sections[voice] = section.move(bar.text)
+                bar = Bar(text, bar.right, bar.left)
+            moved_voices[voice] = bar
+        moved.append(moved_voices)
+    return tuple(_moved_line(line, fifths) for line in lines), tuple(moved)
+
+
+def main_key(header: Iterable[str]) -> Key:
+    """The key of the header's first ``K:`` line that names one; ValueError without it."""
+    fields = (line[2:] for line in header if line.startswith("K:"))
+    key = next((key for field in fields if (key := parse_key(field))), None)
+    if key is None:
+        raise NotationError("the header holds no K: line that names a key")
+    return key
+
+
+class _Section:
+    """Music under one key signature, on its way to another.
+
+    Pitches are counted in steps of the scale: ``C`` is 0, ``c`` is 7, ``B,`` is -1.
+    """
+
+    def __init__(self, key: Key, fifths: int, semitones: int) -> None:
+        self.fifths, self.semitones = fifths, semitones
+        target = key.moved(fifths)
+        self.source, self.target = key.signature, target.signature
+        change = target.fifths - key.fifths
+        octaves = (semitones - 7 * change) // 12
+        self.change, self.steps = change, 4 * change + 7 * octaves
+        self.shifted = _Shifted(self.steps)
+
+    @classmethod
+    @lru_cache(maxsize=1024)
+    def of(cls, key: Key, fifths: int, semitones: int) -> _Section:
+        return cls(key, fifths, semitones)
+
+    def move(self, text: str) -> tuple[str, _Section]:
+        """Move one bar; returns with it the section that the next bar is in."""
+        if _CHANGING.search(text):
+            return self._move_altered(text)
+        shifted = self.shifted
+        return _NOTE.sub(lambda match: shifted[match[0]], text), self
+
+    def _move_altered(self, text: str) -> tuple[str, _Section]:
+        section = self
+        before: dict[int, int] = {}  # alterations that were written in this bar, by place
+        after: dict[int, int] = {}  # and those that are written now
+        moved = []
+        end = 0
+        for match in _NOTE.finditer(text):
+            token = match[0]
+            moved.append(text[end : match.start()])
+            end = match.end()
+            if match["letter"]:
+                place = _place(match["letter"], match["octave"])
+                if match["accidental"]:
+                    before[place] = alteration(match["accidental"])
+                altered = before.get(place, section.source[place % 7])
+                token = section._note(place, altered, after)
+            elif token.startswith("[K:"):
+                token, changed = section._key_change(token)
+                if changed is not section:
+                    section, before, after = changed, {}, {}
+            elif token.startswith('"'):
+                token = section._chord_symbol(token)
+            elif token == "&":
+                before, after = {}, {}
+            moved.append(token)
+        return "".join(moved) + text[end:], section
+
+    def _note(self, place: int, altered: int, after: dict[int, int]) -> str:
+        place, altered = _moved(place, altered, self.steps, self.semitones)
+        if after.get(place, self.target[place % 7]) == altered:
+            return _pitch(place)
+        after[place] = altered
+        return accidental(altered) + _pitch(place)
+
+    def _key_change(self, field: str) -> tuple[str, _Section]:
+        key = parse_key(field[3:-1])
+        if key is None:
+            return field, self
+        section = _Section.of(key, self.fifths, self.semitones)
+        return f"[K:{key.moved(self.fifths)}]", section
+
+    def _chord_symbol(self, quoted: str) -> str:
+        match = _CHORD_SYMBOL.fullmatch(quoted)
+        if not match:
+            return quoted
+        root = transposed_name(match[1], self.change)
+        quality = quoted[1 + len(match[1]) : -1].partition("/")[0]
+        bass = "/" + transposed_name(match[2], self.change) if match[2] else ""
+        return f'"{root}{quality}{bass}"'
+
+
+class _Shifted(dict[str, str]):
+    """Tokens of a bar without accidentals, each moved by the same number of steps."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.steps = steps
+
+    def __missing__(self, token: str) -> str:
+        match = _NOTE.fullmatch(token)
+        note = match and match["letter"]
+        moved = _pitch(_place(note, match["octave"]) + self.steps) if match and note else token
+        self[token] = moved
+        return moved
+
+
+def _place(letter: str, octave: str) -> int:
+    return LETTERS.index(letter.upper()) + 7 * (
+        letter.islower() + octave.count("'") - octave.count(",")
+    )
+
+
+@lru_cache(maxsize=256)
+def _pitch(place: int) -> str:
+    octave, step = divmod(place, 7)
+    letter = LETTERS[step]
+    return letter.lower() + "'" * (octave - 1) if octave > 0 else letter + "," * -octave
+
+
+@lru_cache(maxsize=1 << 14)
+def _moved(place: int, altered: int, steps: int, semitones: int) -> tuple[int, int]:
+    """Where a note goes; respelled on a neighbouring step rather than altered by three."""
+    sounding = _semitones(place) + altered + semitones
+    place += steps
+    while abs(altered := sounding - _semitones(place)) > 2:
+        place += 1 if altered > 0 else -1
+    return place, altered
+
+
+def _semitones(place: int) -> int:
+    octave, step = divmod(place, 7)
+    return 12 * octave + _NATURAL[step]
+
+
+def _moved_line(line: str, fifths: int) -> str:
+    key = parse_key(line[2:]) if line.startswith("K:") else None
+    return line if key is None else f"K:{key.moved(fifths)}"

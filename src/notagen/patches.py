@@ -1,0 +1,175 @@
+"""Text to patches and back: the tokenizer of NotaGen (paper, section 3.1).
+
+A patch is 16 ASCII codes. Each header line, and each bar of a body line, is cut into patches of
+its own, so that a patch never holds characters of two bars. The last patch of a line or bar that
+is not a multiple of 16 long ends in ``EOS`` and is filled with ``PAD``. A bar reaches from one
+barline (included: it opens the bar) to the next; the barline and line end that close a body line
+belong to its last bar.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+PATCH_SIZE: Final = 16
+VOCABULARY: Final = 128
+PAD: Final = 0
+BOS: Final = 1
+EOS: Final = 2
+
+Patches = npt.NDArray[np.uint8]
+"""[n, 16] character ids."""
+
+_BOS_PATCH = np.array([BOS] * (PATCH_SIZE - 1) + [EOS], dtype=np.uint8)
+_EOS_PATCH = np.array([BOS] + [EOS] * (PATCH_SIZE - 1), dtype=np.uint8)
+
+# A barline that more of the same body line follows: the next bar starts there.
+_BAR_START = re.compile(r"(?>::|:\||\|:|\|\||\|\]|\[\||\|)(?!\n|$)")
+_STREAM_MARK = "[r:"
+_BODY_LINE = ("[V:", _STREAM_MARK)
+
+
+def encode(text: str) -> Patches:
+    """Patches of a whole piece, start and end patch included.
+
+    Args:
+        text: interleaved ABC, one line a bar. Stream marks ``[r:i/n]`` are put before the body
+            lines when they are not there yet (a text for DPO carries its own).
+
+    Returns:
+        uint8 array [n, 16].
+
+    Raises:
+        ValueError: a character is not ASCII, or is one of the control codes 0, 1 and 2.
+    """
+    patches = _cut(_with_stream_marks(text))
+    return np.concatenate([_BOS_PATCH[None], patches, _EOS_PATCH[None]])
+
+
+def encode_prompt(text: str) -> tuple[Patches, npt.NDArray[np.uint8]]:
+    """Patches of the beginning of a piece, for a model that goes on with it.
+
+    Args:
+        text: the beginning of a piece; body lines carry their stream marks already.
+
+    Returns:
+        The finished patches, uint8 [n, 16], and the characters of the unfinished one, uint8 [k]
+        with k < 16; k is 0 where the text ends with a line.
+
+    Raises:
+        ValueError: as in :func:`encode`.
+    """
+    patches = np.concatenate([_BOS_PATCH[None], _cut(text)])
+    if text == "" or text.endswith("\n"):
+        return patches, np.empty(0, dtype=np.uint8)
+    unfinished = patches[-1][patches[-1] > EOS]
+    if len(unfinished) == PATCH_SIZE:
+        return patches, np.empty(0, dtype=np.uint8)
+    return patches[:-1], unfinished
+
+
+def decode(patches: npt.ArrayLike) -> str:
+    """Text of patches [n, 16]; start, end and padding leave no trace."""
+    ids = np.asarray(patches, dtype=np.uint8).reshape(-1, PATCH_SIZE)
+    open_ = np.cumsum(ids == EOS, axis=1) == 0
+    text: bytes = ids[open_ & (ids > EOS)].tobytes()
+    return text.decode("ascii")
+
+
+def line_starts(patches: Patches) -> npt.NDArray[np.intp]:
+    """Indices of the patches with which body lines start, ascending; [lines]."""
+    after_line_end = np.flatnonzero((patches[:-1] == ord("\n")).any(axis=1)) + 1
+    starts: npt.NDArray[np.intp] = after_line_end[patches[after_line_end, 0] == ord("[")]
+    return starts
+
+
+def window_starts(patches: Patches, length: int) -> npt.NDArray[np.intp]:
+    """Body line starts from which a window of ``length`` patches may be taken.
+
+    The first is the head of the body, the last its tail: the first line from which everything
+    that follows fits. A piece that fits whole has only its head.
+    """
+    starts = line_starts(patches)
+    if len(patches) <= length or len(starts) == 0:
+        return starts[:1]
+    overflow = len(patches) - length
+    tail = int(np.searchsorted(starts - starts[0], overflow))
+    return starts[: tail + 1]
+
+
+def window(patches: Patches, length: int, rng: np.random.Generator) -> Patches:
+    """The whole header and a part of the body, ``length`` patches at most.
+
+    Head, tail, and a random middle are drawn with probability 1/3 each (a middle line uniformly),
+    so far as the piece has them; a piece that fits is returned whole.
+    """
+    starts = window_starts(patches, length)
+    if len(patches) <= length or len(starts) == 0:
+        return patches[:length]
+    choice = int(rng.integers(min(3, len(starts))))
+    head, tail = 0, len(starts) - 1
+    line = (head, tail)[choice] if choice < 2 else int(rng.integers(1, tail))
+    return window_at(patches, length, int(starts[line]))
+
+
+def window_at(patches: Patches, length: int, start: int) -> Patches:
+    """Header and the body from patch ``start`` on, ``length`` patches at most."""
+    header = int(line_starts(patches)[0])
+    return np.concatenate([patches[:header], patches[start:]])[:length]
+
+
+def _with_stream_marks(text: str) -> str:
+    lines = text.splitlines(keepends=True)
+    first = next((i for i, line in enumerate(lines) if line.startswith(_BODY_LINE)), len(lines))
+    body = lines[first:]
+    if not body or body[0].startswith(_STREAM_MARK):
+        return text
+    last = len(body) - 1
+    marked = (f"[r:{i}/{last - i}]{line}" for i, line in enumerate(body))
+    return "".join(lines[:first]) + "".join(marked)
+
+
+def _cut(text: str) -> Patches:
+    """Cut header lines and bars into patches [n, 16], without start and end patch."""
+    codes = _ascii(text)
+    starts = _bar_and_line_starts(text)
+    lengths = np.diff(np.append(starts, len(codes)))
+    counts = -(-lengths // PATCH_SIZE)
+    first = np.repeat(np.cumsum(counts) - counts, counts)
+    offset = (np.arange(counts.sum()) - first) * PATCH_SIZE
+    begin = np.repeat(starts, counts) + offset
+    room = np.repeat(lengths, counts) - offset
+    column = np.arange(PATCH_SIZE)
+    padded = np.append(codes, np.full(PATCH_SIZE, PAD, dtype=np.uint8))
+    ids: Patches = padded[begin[:, None] + column]
+    ids[column > room[:, None]] = PAD
+    ids[column == room[:, None]] = EOS
+    return ids
+
+
+def _bar_and_line_starts(text: str) -> npt.NDArray[np.intp]:
+    starts: list[int] = []
+    position = 0
+    for line in text.splitlines(keepends=True):
+        starts.append(position)
+        if line.startswith(_BODY_LINE):
+            starts += [position + bar.start() for bar in _BAR_START.finditer(line)]
+        position += len(line)
+    return np.array(starts, dtype=np.intp)
+
+
+def _ascii(text: str) -> npt.NDArray[np.uint8]:
+    try:
+        codes = np.frombuffer(text.encode("ascii"), dtype=np.uint8)
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"character {text[error.start]!r} at {error.start} is not ASCII; "
+            "clean the text first (notagen.notation.clean)"
+        ) from None
+    if len(codes) and codes.min() <= EOS:
+        raise ValueError("the text holds a control character 0, 1 or 2, which NotaGen reserves")
+    return codes

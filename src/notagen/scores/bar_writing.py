@@ -1,0 +1,183 @@
+"""One bar of one voice, from music21's elements to ABC."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import groupby
+from typing import TypeAlias
+
+from music21 import chord, clef, dynamics, expressions, harmony, key, meter, note, pitch, tempo
+from music21.base import Music21Object
+from music21.repeat import RepeatExpression
+
+from notagen.notation.bars import print_length
+from notagen.notation.keys import Key, parse_key
+from notagen.scores.errors import ScoreError
+from notagen.scores.fields import clef_name, key_name, tempo_text
+from notagen.scores.layers import Event, Layer, eighths
+from notagen.scores.marks import ARTICULATIONS, ORNAMENTS, SIGNPOSTS
+from notagen.scores.opening import Opening
+from notagen.scores.rhythm import Rhythm, write_rhythm
+from notagen.scores.spans import Spans
+from notagen.scores.spelling import Spelling, abc_letter
+from notagen.scores.staves import Staff
+
+Step: TypeAlias = tuple[str, int]  # letter and octave
+
+
+class VoiceWriter:
+    """Writes the bars of one voice in order; remembers the key, the clef and open ties."""
+
+    def __init__(self, staff: Staff, opening: Opening, spans: Spans) -> None:
+        """Start a voice of a staff, in the header's key and the staff's first clef."""
+        self._spelling = Spelling(opening.key)
+        self._clef = staff.clef
+        self._header = opening.elements
+        self._beat = None if staff.beamed else Fraction(2)
+        self._spans = spans
+        self._ties: dict[Step, int] = {}
+
+    def bar(self, layer: Layer, length: Fraction, empty: str) -> str:
+        """Write a layer, filled up to ``length`` eighths with invisible rests.
+
+        ``empty`` is the letter, ``z`` or ``x``, of the rest in a bar without notes or rests.
+        """
+        self._spelling.start_bar()
+        notes = [event for event in layer.events if event.length]
+        rhythms = iter(write_rhythm(notes, length, self._beat))
+        out: list[str] = []
+        clock = Fraction(0)
+        for grace, events in groupby(layer.events, key=_is_grace):
+            if grace:
+                out.append("{" + "".join(map(self._grace, events)) + "}")
+                continue
+            for event in events:
+                if not event.length:
+                    out.append(self._mark(event.element))
+                    continue
+                if event.onset > clock:
+                    out.append(f" x{print_length(event.onset - clock)}")
+                clock = event.onset + event.length
+                out.append(self._timed(event, next(rhythms)))
+        if clock < length:
+            out.append(f" {'x' if notes else empty}{print_length(length - clock)}")
+        return "".join(out).strip()
+
+    def _timed(self, event: Event, rhythm: Rhythm) -> str:
+        opening = self._spans.opening[id(event.element)]
+        closing = self._spans.closing[id(event.element)]
+        body = self._note(event.element, rhythm.length)
+        return "".join([*opening, rhythm.lead, body, rhythm.broken, *closing])
+
+    def _grace(self, event: Event) -> str:
+        return self._note(event.element, Fraction(1))
+
+    def _note(self, element: Music21Object, length: Fraction) -> str:
+        """Write a note, chord or rest with everything that is attached to it."""
+        before = "(" * self._spans.slurs_opening[id(element)] + _decorations(element)
+        after = print_length(length)
+        if element.style.hideObjectOnPrint:
+            body = "x"
+        elif isinstance(element, note.Rest):
+            body = "z"
+        else:
+            body, tie = self._sounding(element)
+            after += tie
+        return before + body + after + ")" * self._spans.slurs_closing[id(element)]
+
+    def _sounding(self, element: Music21Object) -> tuple[str, str]:
+        """Return the pitches of a note or chord, and its tie where all its notes have it."""
+        members = element.notes if isinstance(element, chord.ChordBase) else (element,)
+        incoming, self._ties = self._ties, {}
+        tied = [_starts_tie(member) or _starts_tie(element) for member in members]
+        pitches = [
+            self._pitch(member, incoming, starts)
+            for member, starts in zip(members, tied, strict=True)
+        ]
+        if len(pitches) == 1:
+            return pitches[0], "-" if tied[0] else ""
+        if all(tied):
+            return f"[{''.join(pitches)}]", "-"
+        marked = (text + "-" * starts for text, starts in zip(pitches, tied, strict=True))
+        return f"[{''.join(marked)}]", ""
+
+    def _pitch(self, member: Music21Object, incoming: dict[Step, int], starts: bool) -> str:
+        sounding = _display_pitch(member)
+        step = (sounding.step, sounding.implicitOctave - self._clef.octaveChange)
+        alter = int(sounding.alter)
+        if alter != sounding.alter or abs(alter) > 2:
+            raise ScoreError(f"{sounding.nameWithOctave} has an accidental that ABC can't write.")
+        shown = sounding.accidental is not None and bool(sounding.accidental.displayStatus)
+        sign = self._spelling.sign(*step, alter, tied=incoming.get(step), shown=shown)
+        if starts:
+            self._ties[step] = alter
+        return sign + abc_letter(*step)
+
+    def _change_clef(self, element: clef.Clef) -> str:
+        """Write a clef, unless it is the one that holds already (restated on a new page)."""
+        before, self._clef = clef_name(self._clef), element
+        after = clef_name(element)
+        return f"[K:{after}]" if after != before else ""
+
+    def _mark(self, element: Music21Object) -> str:
+        """Write what has no length: fields, dynamics, words; nothing for what ABC does not say."""
+        said = id(element) in self._header
+        match element:
+            case clef.Clef():
+                return self._change_clef(element)
+            case key.KeySignature():
+                name = key_name(element)
+                self._spelling.set_key(parse_key(name) or Key(0, "C"))
+                return "" if said else f"[K:{name}]"
+            case meter.TimeSignature():
+                if self._beat:
+                    self._beat = eighths(element.beatDuration.quarterLength)
+                return "" if said else f"[M:{element.ratioString}]"
+            case tempo.MetronomeMark():
+                return _tempo(element, said)
+            case dynamics.Dynamic():
+                return f"!{element.value}!" if element.value else ""
+            case harmony.ChordSymbol():
+                return _quoted("", element.figure.replace("-", "b"))
+            case expressions.TextExpression() | expressions.RehearsalMark():
+                below = getattr(element, "placement", None) == "below"
+                return _quoted("_" if below else "^", str(element.content))
+            case RepeatExpression():
+                return SIGNPOSTS.get(type(element), "")
+        return ""
+
+
+def _is_grace(event: Event) -> bool:
+    return isinstance(event.element, note.GeneralNote) and event.element.duration.isGrace
+
+
+def _starts_tie(element: Music21Object) -> bool:
+    return element.tie is not None and element.tie.type in ("start", "continue", "let-ring")
+
+
+def _display_pitch(member: Music21Object) -> pitch.Pitch:
+    return member.pitch if isinstance(member, note.Note) else member.displayPitch()
+
+
+def _decorations(element: Music21Object) -> str:
+    marks = [ARTICULATIONS.get(type(mark), "") for mark in element.articulations]
+    marks += [_ornament(mark) for mark in element.expressions]
+    return "".join(marks)
+
+
+def _ornament(mark: Music21Object) -> str:
+    if isinstance(mark, expressions.Tremolo):
+        return f"!{'/' * mark.numberOfMarks}!"
+    return next((ORNAMENTS[kind] for kind in type(mark).__mro__ if kind in ORNAMENTS), "")
+
+
+def _tempo(mark: tempo.MetronomeMark, said: bool) -> str:
+    text = tempo_text(mark)
+    field = f"[Q:{text}]" if text and not said else ""
+    words = mark.text if mark.text and not mark.textImplicit else ""
+    return field + _quoted("^", words)
+
+
+def _quoted(place: str, words: str) -> str:
+    plain = " ".join(words.replace('"', "'").split())
+    return f'"{place}{plain}"' if plain else ""

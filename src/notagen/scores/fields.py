@@ -1,0 +1,77 @@
+"""ABC fields for keys, clefs and tempi: ``K:``, ``V:``'s clef, ``Q:``."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+from music21 import clef, key, meter, tempo
+
+from notagen.notation.keys import Key
+from notagen.scores.marks import CLEFS, MODES
+
+_CLEF = re.compile(r"(?:clef=)?(?P<name>[a-z]+\d?)(?P<octave>[-+](?:8|15))?")
+_TEMPO = re.compile(r"(?P<beat>\d+/\d+)\s*=\s*(?P<number>\d+(?:\.\d+)?)")
+_METER = re.compile(r"\d+(?:\+\d+)*/[1-9]\d*|C\|?")
+_CLEF_BY_NAME = {name: place for place, name in CLEFS.items()}
+_MODE_BY_NAME = {name: mode for mode, name in MODES.items()} | {"m": "minor", "maj": "major"}
+_OCTAVES = {0: "", -1: "-8", 1: "+8", -2: "-15", 2: "+15"}
+_OCTAVES_BY_NAME = {name: octaves for octaves, name in _OCTAVES.items()}
+
+
+def key_name(signature: key.KeySignature) -> str:
+    """Return what ``K:`` says of a key: ``Bb``, ``Emin``; without a mode the major key's name."""
+    if not isinstance(signature, key.Key):
+        signature = key.KeySignature(signature.sharps or 0).asKey("major")
+    return str(signature.tonic.name).replace("-", "b") + MODES.get(signature.mode, "")
+
+
+def key_signature(name: Key) -> key.KeySignature:
+    """Return music21's key for what ``K:`` says."""
+    mode = _MODE_BY_NAME.get(name.mode.strip().lower()[:3], "major")
+    if not name.tonic or name.tonic.lower() in ("none", "hp"):
+        return key.KeySignature(name.fifths)
+    return key.Key(name.tonic.replace("b", "-"), mode)
+
+
+def clef_name(sign: clef.Clef) -> str:
+    """Return a clef's ABC name, as in ``V:1 treble-8``; percussion for what ABC can't name."""
+    return CLEFS.get((sign.sign, sign.line), "perc") + _OCTAVES.get(sign.octaveChange, "")
+
+
+def parse_clef(name: str) -> clef.Clef | None:
+    """Return the clef of an ABC name, or None when the word names no clef."""
+    match = _CLEF.fullmatch(name)
+    if match is None:
+        return None
+    if match["name"] == "perc":
+        return clef.PercussionClef()
+    if match["name"] not in _CLEF_BY_NAME:
+        return None
+    sign, line = _CLEF_BY_NAME[match["name"]]
+    return clef.clefFromString(f"{sign}{line}", _OCTAVES_BY_NAME[match["octave"] or ""])
+
+
+def parse_meter(text: str) -> meter.TimeSignature | None:
+    """Return the metre of an ``M:`` field, or None for free metre."""
+    text = text.replace("(", "").replace(")", "").strip()
+    return meter.TimeSignature(text) if _METER.fullmatch(text) else None
+
+
+def tempo_text(mark: tempo.MetronomeMark) -> str:
+    """Return what ``Q:`` says of a tempo, ``1/4=100``; empty where the score gives no number."""
+    printed = mark.number is not None and not mark.numberImplicit
+    number = mark.number if printed else mark.numberSounding
+    if number is None:
+        return ""
+    beat = Fraction(mark.referent.quarterLength) / 4
+    return f"{beat.numerator}/{beat.denominator}={number:g}"
+
+
+def parse_tempo(text: str) -> tempo.MetronomeMark | None:
+    """Return the tempo of a ``Q:`` field, or None when it has no number."""
+    match = _TEMPO.search(text)
+    if match is None:
+        return None
+    quarters = Fraction(match["beat"]) * 4
+    return tempo.MetronomeMark(number=float(match["number"]), referent=float(quarters))

@@ -1,0 +1,130 @@
+"""A staff's measures, cut into layers: rows of notes that do not overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from music21 import clef, harmony, key, meter, note, stream, tempo
+from music21.base import Music21Object
+
+EIGHTHS_PER_QUARTER = 2  # the unit of all lengths here is ABC's L:1/8
+
+# At one onset fields come first, in this order, then other marks, then notes.
+_FIELDS = (clef.Clef, key.KeySignature, meter.TimeSignature, tempo.TempoIndication)
+_STAFF_WIDE = (clef.Clef, key.KeySignature, meter.TimeSignature)
+
+
+@dataclass(slots=True)
+class Event:
+    """A note, chord, rest or mark of a layer; ``onset`` and ``length`` in eighths."""
+
+    onset: Fraction
+    element: Music21Object
+    length: Fraction = Fraction(0)
+
+
+@dataclass(slots=True)
+class Layer:
+    """One row of music in one measure; ``end`` is where its last note ends, in eighths."""
+
+    events: list[Event] = field(default_factory=list)
+    end: Fraction = Fraction(0)
+
+
+def eighths(quarters: float | Fraction) -> Fraction:
+    """Turn music21's quarter lengths into exact eighths."""
+    return Fraction(quarters) * EIGHTHS_PER_QUARTER
+
+
+def sounding_voices(part: stream.Part) -> set[str]:
+    """Name the voices that hold printed notes anywhere in a part.
+
+    The others hold rests, or hidden notes that tell a player how to play a trill: they are no
+    part of the score.
+    """
+    return {
+        str(voice.id)
+        for measure in part.getElementsByClass(stream.Measure)
+        for voice in measure.voices
+        if any(map(is_printed_note, voice))
+    }
+
+
+def is_printed_note(element: Music21Object) -> bool:
+    """Whether an element is a note or chord that stands in the printed score."""
+    return isinstance(element, note.NotRest) and not (
+        element.hasStyleInformation and element.style.hideObjectOnPrint
+    )
+
+
+def layers(measure: stream.Measure, sounding: Collection[str]) -> list[Layer]:
+    """Cut a measure into layers: one for each sounding voice, then more for notes that overlap.
+
+    What stands in no voice belongs to the first layer. Clefs, keys and metres come in every layer,
+    other marks in the one with a note at their onset.
+    """
+    voices = sorted((v for v in measure.voices if str(v.id) in sounding), key=_voice_order)
+    rows = [Layer() for _ in voices or [None]]
+    marks: list[Event] = []
+    for home, onset, element in _elements(measure, voices):
+        if _is_note(element):
+            event = Event(onset, element, eighths(element.duration.quarterLength))
+            row = _row_with_room(rows, home, max(len(voices), 1), event)
+            row.events.append(event)
+            row.end = event.onset + event.length
+        else:
+            marks.append(Event(onset, element))
+    for mark in marks:
+        for row in rows if isinstance(mark.element, _STAFF_WIDE) else [_row_at(rows, mark.onset)]:
+            row.events.append(mark)
+    for row in rows:
+        row.events.sort(key=_order)
+    return rows
+
+
+def _elements(
+    measure: stream.Measure, voices: Sequence[stream.Voice]
+) -> Iterator[tuple[int, Fraction, Music21Object]]:
+    """Yield (layer it belongs to, onset in eighths, element) for everything in a measure."""
+    for element in measure:
+        if not isinstance(element, stream.Stream):
+            yield 0, eighths(element.offset), element
+    for voice in measure.voices:
+        home = next((i for i, other in enumerate(voices) if other is voice), None)
+        for element in voice:
+            if home is not None or not isinstance(element, note.GeneralNote):
+                yield home or 0, eighths(voice.offset) + eighths(element.offset), element
+
+
+def _voice_order(voice: stream.Voice) -> tuple[int, str]:
+    return len(str(voice.id)), str(voice.id)
+
+
+def _row_with_room(rows: list[Layer], home: int, voices: int, event: Event) -> Layer:
+    """Return the event's own layer, or where that is taken, one beyond the voices'."""
+    for row in (rows[home], *rows[voices:]):
+        if event.onset >= row.end:
+            return row
+    rows.append(Layer())
+    return rows[-1]
+
+
+def _row_at(rows: list[Layer], onset: Fraction) -> Layer:
+    for row in rows:
+        if any(event.onset == onset for event in row.events):
+            return row
+    return rows[0]
+
+
+def _order(event: Event) -> tuple[Fraction, int]:
+    for rank, kind in enumerate(_FIELDS):
+        if isinstance(event.element, kind):
+            return event.onset, rank
+    return event.onset, len(_FIELDS) + _is_note(event.element)
+
+
+def _is_note(element: Music21Object) -> bool:
+    # A chord symbol is a chord in music21's eyes, but a mark in ours.
+    return isinstance(element, note.GeneralNote) and not isinstance(element, harmony.Harmony)

@@ -1,0 +1,116 @@
+"""How much of a score survives a conversion: notes and marks, compared one by one."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import NamedTuple
+
+from music21 import bar, chord, dynamics, expressions, note, spanner, stream
+from music21.base import Music21Object
+
+from notagen.scores.layers import is_printed_note
+
+
+class Agreement(NamedTuple):
+    """How many items of one kind two scores hold, and how many they have in common."""
+
+    original: int
+    rebuilt: int
+    common: int
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall; 1 when neither score has such items."""
+        total = self.original + self.rebuilt
+        return 2 * self.common / total if total else 1.0
+
+
+Items = defaultdict[str, Counter[tuple[object, ...]]]
+
+
+def compare(original: stream.Score, rebuilt: stream.Score) -> dict[str, Agreement]:
+    """Compare two scores item by item, by kind of item.
+
+    A note is its part, bar (both counted from 0), onset in the bar, spelled pitch and duration; a
+    note of a chord counts by itself, and hidden notes do not count. Other kinds are ``ties`` (that
+    begin), ``fermatas``, ``graces``, ``tuplets``, ``articulations``, ``ornaments``, ``slurs``,
+    ``wedges``, ``dynamics``, ``repeats`` and ``endings``, each with its place.
+    """
+    left, right = _items(original), _items(rebuilt)
+    return {
+        kind: Agreement(
+            left[kind].total(), right[kind].total(), (left[kind] & right[kind]).total()
+        )
+        for kind in sorted({*left, *right, "notes", "ties", "fermatas"})
+    }
+
+
+def add(total: dict[str, Agreement], more: dict[str, Agreement]) -> dict[str, Agreement]:
+    """Add up two comparisons, kind by kind."""
+    none = Agreement(0, 0, 0)
+    return {
+        kind: Agreement(*map(sum, zip(total.get(kind, none), more.get(kind, none), strict=True)))
+        for kind in sorted({*total, *more})
+    }
+
+
+def _items(score: stream.Score) -> Items:
+    items: Items = defaultdict(Counter)
+    places: dict[int, tuple[object, ...]] = {}
+    for number, part in enumerate(score.parts):
+        for index, measure in enumerate(part.getElementsByClass(stream.Measure)):
+            _add_barlines(items, (number, index), measure)
+            for onset, element in _elements(measure):
+                place = (number, index, onset)
+                if isinstance(element, dynamics.Dynamic):
+                    items["dynamics"][*place, element.value] += 1
+                elif is_printed_note(element):
+                    _add_note(items, place, element)
+                if isinstance(element, note.GeneralNote):
+                    places[id(element)] = place
+    for span in score.spannerBundle:
+        ends = [places.get(id(end)) for end in (span.getFirst(), span.getLast())]
+        if isinstance(span, spanner.Slur) and None not in ends:
+            items["slurs"][*ends] += 1
+        elif isinstance(span, dynamics.DynamicWedge) and None not in ends:
+            items["wedges"][type(span), *ends] += 1
+    return items
+
+
+def _elements(measure: stream.Measure) -> Iterator[tuple[Fraction, Music21Object]]:
+    """Yield onset in quarters and element for what stands in a measure or its voices."""
+    for element in measure:
+        if isinstance(element, stream.Voice):
+            for inner in element:
+                yield Fraction(element.offset) + Fraction(inner.offset), inner
+        else:
+            yield Fraction(element.offset), element
+
+
+def _add_note(items: Items, place: tuple[object, ...], element: Music21Object) -> None:
+    length = Fraction(element.duration.quarterLength)
+    grace = element.duration.isGrace
+    for one in element.notes if isinstance(element, chord.ChordBase) else (element,):
+        pitch = one.pitch if isinstance(one, note.Note) else one.displayPitch()
+        name = pitch.nameWithOctave
+        items["graces" if grace else "notes"][*place, name, length] += 1
+        tied = one.tie or element.tie
+        if tied is not None and tied.type in ("start", "continue"):
+            items["ties"][*place, name] += 1
+        if element.duration.tuplets and not grace:
+            items["tuplets"][*place, name, element.duration.aggregateTupletMultiplier()] += 1
+    for mark in element.articulations:
+        items["articulations"][*place, type(mark)] += 1
+    for mark in element.expressions:
+        kind = "fermatas" if isinstance(mark, expressions.Fermata) else "ornaments"
+        items[kind][*place, type(mark)] += 1
+
+
+def _add_barlines(items: Items, place: tuple[int, int], measure: stream.Measure) -> None:
+    for line in (measure.leftBarline, measure.rightBarline):
+        if isinstance(line, bar.Repeat):
+            items["repeats"][*place, line.direction] += 1
+    for bracket in measure.getSpannerSites(spanner.RepeatBracket):
+        items["endings"][*place, tuple(bracket.numberRange)] += 1

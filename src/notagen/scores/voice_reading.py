@@ -1,0 +1,226 @@
+"""One voice of a tune, bar by bar, from ABC to music21's elements."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TypeAlias
+
+from music21 import chord, clef, duration, note, spanner, tie
+from music21.base import Music21Object
+
+from notagen.notation.bars import Token, tokens
+from notagen.notation.keys import Key, parse_key
+from notagen.scores.fields import key_signature, parse_clef, parse_meter, parse_tempo
+from notagen.scores.mark_reading import (
+    CLOSING_SPANS,
+    OPENING_SPANS,
+    make_sign,
+    make_span,
+    make_words,
+)
+from notagen.scores.note_reading import attach, beam_together, make_duration, make_pitch
+from notagen.scores.spelling import Spelling
+
+Placed: TypeAlias = tuple[Fraction, Music21Object]  # onset in quarters from the bar's start
+Step: TypeAlias = tuple[str, int]  # letter and octave, as written
+
+
+class VoiceReader:
+    """Reads the bars of one voice in order; remembers key, clef and what is still open.
+
+    Finished slurs, wedges and the like gather in ``spans``. Signs without a counterpart in
+    music21, and text that is not ABC, are left out.
+    """
+
+    def __init__(self, key: Key, sign: clef.Clef, unit: Fraction) -> None:
+        """Start in the header's key and the voice's clef; ``unit`` is ``L:`` in quarters."""
+        self.spans: list[spanner.Spanner] = []
+        self._spelling = Spelling(key)
+        self._octave_shift: int = sign.octaveChange
+        self._unit = unit
+        self._ties: dict[Step, int] = {}
+        self._open_slurs: list[note.GeneralNote] = []  # their first notes
+        self._open_spans: dict[str, spanner.Spanner] = {}
+        self._last: note.GeneralNote | None = None
+
+    def bar(self, text: str, whole: Fraction) -> tuple[list[Placed], Fraction]:
+        """Read a bar: its elements in order, and its length in quarters.
+
+        ``whole`` is how many quarters a whole-bar rest (``Z``) lasts.
+        """
+        self._spelling.start_bar()
+        self._placed: list[Placed] = []
+        self._clock = longest = Fraction(0)
+        self._signs: list[str] = []  # decorations of the next note
+        self._slurs = 0  # that open with the next note
+        self._beamed: list[note.NotRest] = []
+        self._tuplet: tuple[int, int, int] | None = None
+        for token in tokens(text):
+            if token.kind == "overlay":
+                longest, self._clock = max(longest, self._clock), Fraction(0)
+            elif token.kind == "rest" and token.letter in "ZX":
+                self._place_timed(self._rest(token), duration.Duration(whole))
+            else:
+                self._read(token)
+        self._end_beam()
+        return self._placed, max(longest, self._clock)
+
+    def _read(self, token: Token) -> None:
+        match token.kind:
+            case "note" | "chord" | "rest":
+                tuplet = self._next_of_tuplet()
+                self._place_timed(
+                    self._element(token), make_duration(token.duration * self._unit, tuplet)
+                )
+            case "grace":
+                self._place_graces(token)
+            case "tie":
+                if isinstance(self._last, note.NotRest):
+                    self._open_tie(self._last)
+            case "slur":
+                if token.text == "(":
+                    self._slurs += 1
+                else:
+                    self._close_slur()
+            case "tuplet":
+                self._tuplet = token.tuplet
+                self._tuplet_begins = True
+            case "decoration":
+                self._decorate(token.text)
+            case "quoted":
+                self._place(make_words(token.text[1:-1]))
+            case "field":
+                self._set_field(token.text[1], token.text[3:-1].strip())
+            case "space":
+                if token.text.strip("`"):
+                    self._end_beam()
+
+    def _place(self, element: Music21Object | None) -> None:
+        if element is not None:
+            self._placed.append((self._clock, element))
+
+    def _place_timed(self, element: note.GeneralNote, length: duration.Duration) -> None:
+        element.duration = length
+        self._place_note(element)
+        self._clock += Fraction(length.quarterLength)
+        if isinstance(element, note.NotRest):
+            self._beamed.append(element)
+        else:
+            self._end_beam()
+
+    def _place_graces(self, token: Token) -> None:
+        count = sum(one.kind in ("note", "chord") for one in token.inner)
+        for one in token.inner:
+            if one.kind in ("note", "chord"):
+                element = self._element(one, grace=True)
+                element.duration = duration.Duration("eighth" if count == 1 else "16th")
+                element.getGrace(inPlace=True)
+                self._place_note(element)
+            else:
+                self._read(one)
+
+    def _place_note(self, element: note.GeneralNote) -> None:
+        """Place a note or rest at the clock, with the signs and slurs that wait for it."""
+        self._place(element)
+        attach(element, (sign for sign in self._signs if sign not in OPENING_SPANS))
+        for sign in self._signs:
+            if sign in OPENING_SPANS:
+                kind = OPENING_SPANS[sign]
+                self._open_spans[kind] = make_span(kind)
+                self._open_spans[kind].addSpannedElements(element)
+        self._open_slurs += [element] * self._slurs
+        self._signs, self._slurs = [], 0
+        self._last = element
+
+    def _element(self, token: Token, grace: bool = False) -> note.GeneralNote:
+        if token.kind == "rest":
+            return self._rest(token)
+        incoming = self._ties
+        if not grace:  # a grace note may stand between tied notes
+            self._ties = {}
+        if token.kind == "note":
+            return self._note(token, incoming)
+        members: list[note.Note] = []
+        for one in token.inner:
+            if one.kind == "note":
+                members.append(self._note(one, incoming))
+            elif one.kind == "tie" and members:
+                self._open_tie(members[-1])
+            elif one.kind == "decoration":
+                self._decorate(one.text)
+        return chord.Chord(members) if members else note.Rest()
+
+    def _rest(self, token: Token) -> note.Rest:
+        rest = note.Rest()
+        if token.letter in "xX":
+            rest.style.hideObjectOnPrint = True
+        return rest
+
+    def _note(self, token: Token, incoming: dict[Step, int]) -> note.Note:
+        step = (token.letter, token.octave)
+        tied = incoming.get(step)
+        alter = self._spelling.alter(*step, token.accidental, tied)
+        octave = token.octave + self._octave_shift
+        made = note.Note(make_pitch(token.letter, octave, alter, shown=bool(token.accidental)))
+        if tied == alter:
+            made.tie = tie.Tie("stop")
+        return made
+
+    def _open_tie(self, element: note.NotRest) -> None:
+        for one in element.notes if isinstance(element, chord.Chord) else (element,):
+            one.tie = tie.Tie("start" if one.tie is None else "continue")
+            self._ties[one.step, one.octave - self._octave_shift] = int(one.pitch.alter)
+
+    def _close_slur(self) -> None:
+        """End the slur that was opened last, but not on this very note (``(F(G)A)``)."""
+        for index in reversed(range(len(self._open_slurs))):
+            if self._open_slurs[index] is not self._last:
+                self.spans.append(spanner.Slur([self._open_slurs.pop(index), self._last]))
+                return
+
+    def _next_of_tuplet(self) -> duration.Tuplet | None:
+        """Return the tuplet as the next note has it, marked where it starts and stops."""
+        if self._tuplet is None:
+            return None
+        p, q, remaining = self._tuplet
+        made = duration.Tuplet(p, q)
+        if self._tuplet_begins:
+            made.type = "start" if remaining > 1 else "startStop"
+        elif remaining == 1:
+            made.type = "stop"
+        self._tuplet_begins = False
+        self._tuplet = (p, q, remaining - 1) if remaining > 1 else None
+        return made
+
+    def _decorate(self, sign: str) -> None:
+        """Keep a sign for the next note, place it, or end a span with the last note."""
+        if sign in CLOSING_SPANS:
+            span = self._open_spans.pop(CLOSING_SPANS[sign], None)
+            if span is not None:
+                span.addSpannedElements(self._last)
+                self.spans.append(span)
+        elif element := make_sign(sign):
+            self._place(element)
+        else:
+            self._signs.append(sign)
+
+    def _set_field(self, letter: str, value: str) -> None:
+        match letter:
+            case "K":
+                name = parse_key(value)
+                if name is not None and name.tonic:
+                    self._spelling.set_key(name)
+                    self._place(key_signature(name))
+                for sign in filter(None, map(parse_clef, value.split())):
+                    self._octave_shift = sign.octaveChange
+                    self._place(sign)
+            case "M":
+                self._place(parse_meter(value))
+            case "Q":
+                self._place(parse_tempo(value))
+            case "L" if "/" in value:
+                self._unit = Fraction(value) * 4
+
+    def _end_beam(self) -> None:
+        beam_together(self._beamed)
+        self._beamed = []

@@ -1,0 +1,1 @@
+"""One LightningModule a stage, over one backbone."""

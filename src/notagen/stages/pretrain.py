@@ -1,0 +1,9 @@
+"""Pre-training: the whole corpus, unconditioned, from random weights (paper, section 3.2)."""
+
+from __future__ import annotations
+
+from notagen.stages.language_model import LanguageModel
+
+
+class Pretrain(LanguageModel):
+    """The first stage."""

@@ -1,0 +1,106 @@
+"""The published formulation, written plainly: what our model must equal and be faster than.
+
+One-hot patches times a matrix, Hugging Face GPT-2 on both levels, every patch as 17 char slots
+whether they hold characters or padding, padded batches with masks, and no cache.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import GPT2Config, GPT2LMHeadModel, GPT2Model
+
+from notagen.model import ModelConfig
+from notagen.patches import PAD, PATCH_SIZE, VOCABULARY
+
+
+def gpt2_config(layers: int, positions: int, vocabulary: int, config: ModelConfig) -> GPT2Config:
+    return GPT2Config(
+        vocab_size=vocabulary,
+        n_positions=positions,
+        n_embd=config.hidden_size,
+        n_layer=layers,
+        n_head=config.hidden_size // 64,
+        embd_pdrop=config.dropout,
+        attn_pdrop=config.dropout,
+        resid_pdrop=config.dropout,
+        bos_token_id=None,
+        eos_token_id=None,
+        attn_implementation="eager",
+    )
+
+
+class PatchLevelDecoder(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.patch_embedding = nn.Linear(PATCH_SIZE * VOCABULARY, config.hidden_size)
+        self.base = GPT2Model(gpt2_config(config.patch_layers, config.patch_length, 1, config))
+
+    def forward(self, patches: Tensor, mask: Tensor) -> Tensor:
+        """[batch, length, 16] -> [batch, length, hidden]."""
+        one_hot = F.one_hot(patches, VOCABULARY).to(self.patch_embedding.weight.dtype)
+        embedded = self.patch_embedding(one_hot.flatten(2))
+        return self.base(inputs_embeds=embedded, attention_mask=mask).last_hidden_state
+
+
+class CharLevelDecoder(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.base = GPT2LMHeadModel(
+            gpt2_config(config.char_layers, PATCH_SIZE + 1, VOCABULARY, config)
+        )
+
+    def logits(self, vectors: Tensor, patches: Tensor) -> Tensor:
+        """[patches, hidden] and the characters so far [patches, k] -> [patches, k + 1, 128]."""
+        characters = self.base.transformer.wte(patches)
+        inputs = torch.cat([vectors[:, None], characters], dim=1)
+        mask = F.pad(patches != PAD, (1, 0), value=True).long()
+        return self.base(inputs_embeds=inputs, attention_mask=mask).logits
+
+    def forward(self, vectors: Tensor, patches: Tensor) -> Tensor:
+        """Negative log-likelihood of each character [patches, 16], zero for padding."""
+        logits = self.logits(vectors, patches)[:, :-1]
+        return F.cross_entropy(logits.mT, patches, ignore_index=PAD, reduction="none")
+
+
+class Reference(nn.Module):
+    """Parameters are named as in the published checkpoints."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.patch_level_decoder = PatchLevelDecoder(config)
+        self.char_level_decoder = CharLevelDecoder(config)
+
+    def forward(self, pieces: Sequence[Tensor]) -> Tensor:
+        """Negative log-likelihood of each predicted character, [predicted patches, 16]."""
+        patches = nn.utils.rnn.pad_sequence([p.long() for p in pieces], batch_first=True)
+        lengths = torch.tensor([len(piece) for piece in pieces])
+        steps = torch.arange(patches.shape[1])
+        mask = steps < lengths[:, None]
+        encoded = self.patch_level_decoder(patches, mask.long())
+        return self.char_level_decoder(
+            encoded[steps < lengths[:, None] - 1], patches[mask & (steps > 0)]
+        )
+
+    def loss(self, pieces: Sequence[Tensor]) -> Tensor:
+        """Mean over all predicted characters."""
+        counted = sum(int((piece[1:] != PAD).sum()) for piece in pieces)
+        return self(pieces).sum() / counted
+
+    @torch.no_grad()
+    def next_patch(self, patches: Tensor, choose) -> list[int]:
+        """One more patch after [length, 16]; everything is computed anew for every character.
+
+        `choose` makes an id of probabilities [128]. All 16 characters are sampled; what follows
+        the end of a patch is padding.
+        """
+        mask = torch.ones(1, len(patches), dtype=torch.long)
+        vector = self.patch_level_decoder(patches[None].long(), mask)[:, -1]
+        ids: list[int] = []
+        for _ in range(PATCH_SIZE):
+            so_far = torch.tensor([ids], dtype=torch.long)
+            probabilities = self.char_level_decoder.logits(vector, so_far)[0, -1].softmax(-1)
+            ids.append(choose(probabilities))
+        return ids

@@ -1,0 +1,88 @@
+"""Real objects at small sizes, shared by the tests."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from notagen.data import storage
+from notagen.data.storage import Row
+from notagen.notation import Tune
+
+torch.set_num_threads(1)  # several tests run at a time
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="session")
+def golden() -> Callable[[str], Any]:
+    """Reads recorded inputs and answers of the published programs."""
+    return lambda name: json.loads((GOLDEN / name).read_text())
+
+
+@pytest.fixture(scope="session")
+def rows(golden: Callable[[str], Any]) -> list[Row]:
+    """The recorded pieces as rows of a prepared corpus."""
+    result = []
+    for piece in golden("text_layer.json")["pieces"]:
+        tune = Tune.parse(piece["interleaved"])
+        result.append(
+            Row(
+                piece=piece["name"],
+                text=tune.to_interleaved(),
+                period="Classical",
+                composer="Haydn, Joseph",
+                instrumentation="Chamber",
+                key=tune.key,
+                bars=len(tune.bars),
+                voices=len(tune.voices),
+                characters=len(piece["interleaved"]),
+            )
+        )
+    return result
+
+
+@pytest.fixture(scope="session")
+def corpus(rows: list[Row], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared corpus of six training and three validation pieces."""
+    path = tmp_path_factory.mktemp("datasets") / "small"
+    storage.write(path, {"train": rows[:6], "validation": rows[6:]}, [], {"pieces": 9})
+    return path
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
+    """Runs a command in an empty folder, as ``python -m notagen.<name> overrides...`` does."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(name: str, *overrides: str) -> Any:
+        __import__(f"notagen.{name}")
+        monkeypatch.setattr(sys, "argv", [f"notagen.{name}", *overrides])
+        return sys.modules[f"notagen.{name}"].main()
+
+    return run
+
+
+def small(corpus: Path, *more: str) -> Sequence[str]:
+    """Overrides that make a training run tiny."""
+    return (
+        f"corpus.path={corpus}",
+        "model=nano",
+        "model.patch_layers=1",
+        "model.hidden_size=64",
+        "model.patch_length=128",
+        "stage.max_steps=4",
+        "stage.data.batch_size=2",
+        "stage.data.workers=0",
+        "trainer.val_check_interval=2",
+        "trainer.log_every_n_steps=1",
+        "schedule.num_warmup_steps=2",
+        "~callbacks.sample",
+        *more,
+    )

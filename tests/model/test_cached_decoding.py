@@ -1,0 +1,136 @@
+import pytest
+import torch
+from random_pieces import random_piece
+
+from notagen.model import Decoder
+from notagen.patches import PATCH_SIZE
+
+
+@pytest.fixture
+def model(model):
+    return model.eval()
+
+
+def decoder_of(model, pieces):
+    decoder = Decoder(model, rows=len(pieces))
+    for row, piece in enumerate(pieces):
+        decoder.prefill(row, piece)
+    return decoder
+
+
+def write_greedily(decoder, count):
+    """Append `count` greedy patches to every row, [rows, count, 16]."""
+    written = []
+    for _ in range(count):
+        ids = [decoder.begin_patch().argmax(-1)]
+        while len(ids) < PATCH_SIZE:
+            ids.append(decoder.next_char(ids[-1]).argmax(-1))
+        written.append(torch.stack(ids, dim=1))
+        decoder.push(written[-1])
+    return torch.stack(written, dim=1)
+
+
+def forced_log_probs(decoder, patches):
+    """Log-probability of each character of the next patch of each row, [rows, 16]."""
+    logits = [decoder.begin_patch()]
+    logits += [decoder.next_char(ids) for ids in patches[:, :-1].T]
+    return torch.stack(logits, dim=1).log_softmax(-1).gather(2, patches[..., None]).squeeze(2)
+
+
+def test_greedy_patches_are_the_published_ones(golden, golden_model, golden_pieces):
+    decoder = decoder_of(golden_model, golden_pieces[1:2])
+    assert write_greedily(decoder, 12)[0].tolist() == golden["greedy_patches"]
+
+
+def test_greedy_patches_are_the_published_ones_among_other_rows(
+    golden, golden_model, golden_pieces
+):
+    decoder = decoder_of(golden_model, [golden_pieces[2], golden_pieces[1], golden_pieces[0][:100]])
+    assert write_greedily(decoder, 12)[1].tolist() == golden["greedy_patches"]
+
+
+def test_cached_and_uncached_likelihoods_agree(model):
+    """Rows of different lengths, characters of the next patches forced one by one."""
+    pieces = [random_piece(length, seed=length) for length in (12, 7, 20)]
+    decoder = decoder_of(model, [piece[:-3] for piece in pieces])
+    uncached = model(*model.pack(pieces)).split([12, 7, 20])
+    for back in (3, 2, 1):
+        patches = torch.stack([piece[-back] for piece in pieces]).long()
+        expected = torch.stack([nll[-back] for nll in uncached])
+        found = -forced_log_probs(decoder, patches) * (patches != 0)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+        decoder.push(patches)
+
+
+def test_a_row_is_the_same_alone_and_in_a_batch(model):
+    pieces = [random_piece(length, seed=length) for length in (12, 7, 20)]
+    together = decoder_of(model, pieces)
+    for row, piece in enumerate(pieces):
+        alone = decoder_of(model, [piece])
+        patches = random_piece(3, seed=9)[[2]].long()
+        found = forced_log_probs(together, patches.expand(3, -1))[row]
+        torch.testing.assert_close(found, forced_log_probs(alone, patches)[0], rtol=0, atol=1e-5)
+
+
+def test_a_prompt_may_come_in_parts(model):
+    piece = random_piece(12, seed=1)
+    whole, parts = decoder_of(model, [piece]), Decoder(model, rows=1)
+    parts.prefill(0, piece[:5])
+    parts.prefill(0, piece[5:10])
+    parts.push(piece[10:11])
+    parts.push(piece[11:12])
+    torch.testing.assert_close(parts.last_hidden, whole.last_hidden, rtol=0, atol=1e-5)
+
+
+def test_a_rewound_row_has_forgotten(model):
+    pieces = [random_piece(8, seed=seed) for seed in (1, 2)]
+    decoder = decoder_of(model, pieces)
+    first = write_greedily(decoder, 4)
+    decoder.rewind(0, 3)
+    decoder.prefill(0, pieces[0][3:])
+    decoder.rewind(1, 8)
+    assert torch.equal(write_greedily(decoder, 4), first)
+    with pytest.raises(ValueError, match="row 1 holds 12 patches"):
+        decoder.rewind(1, 13)
+
+
+def test_rows_can_be_left_behind(model):
+    pieces = [random_piece(length, seed=length) for length in (6, 9, 12)]
+    expected = write_greedily(decoder_of(model, pieces), 4)
+    decoder = decoder_of(model, pieces)
+    write_greedily(decoder, 2)
+    decoder.keep([2, 0])
+    assert decoder.lengths == [14, 8]
+    assert torch.equal(write_greedily(decoder, 2), expected[[2, 0], 2:])
+
+
+def test_rows_that_are_not_pushed_stay_as_they_are(model):
+    pieces = [random_piece(length, seed=length) for length in (24, 9)]  # the first is full
+    decoder = decoder_of(model, pieces)
+    before = decoder.last_hidden
+    decoder.push(random_piece(3, seed=3)[1:], rows=[1])
+    assert decoder.lengths == [24, 10]
+    assert torch.equal(decoder.last_hidden[0], before[0])
+    assert not torch.equal(decoder.last_hidden[1], before[1])
+    decoder.push(random_piece(3, seed=3)[1:], rows=[1])
+    piece = torch.cat([pieces[1], random_piece(3, seed=3)[[2, 2]]])
+    expected = decoder_of(model, [pieces[0], piece]).last_hidden
+    torch.testing.assert_close(decoder.last_hidden, expected, rtol=0, atol=1e-5)
+
+
+def test_a_full_context_says_what_to_do(model):
+    decoder = decoder_of(model, [random_piece(24, seed=0)])
+    with pytest.raises(ValueError, match="25 patches do not fit into a context of 24: rewind"):
+        decoder.push(random_piece(2, seed=0)[1:])
+    with pytest.raises(ValueError, match="25 patches do not fit"):
+        decoder.prefill(0, random_piece(1, seed=0))
+    decoder.rewind(0, 5)
+    decoder.push(random_piece(2, seed=0)[1:])
+    assert decoder.lengths == [6]
+
+
+def test_rows_need_a_prompt_and_models_eval_mode(model):
+    with pytest.raises(ValueError, match="row is empty"):
+        Decoder(model, rows=2).begin_patch()
+    with pytest.raises(ValueError, match=r"model\.eval\(\)"):
+        Decoder(model.train(), rows=1)

@@ -1,0 +1,76 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from conftest import small
+from notagen.model import NotaGen
+
+
+def test_pretrain_end_to_end(run, corpus, capfd):
+    run("train", *small(corpus, "run=first"))
+    out = Path("runs/first/pretrain")
+    model = NotaGen.from_pretrained(out / "model")
+    assert model.config.hidden_size == 64
+    best = torch.load(out / "checkpoints" / "best.ckpt", weights_only=True)
+    for name, weight in model.state_dict().items():
+        assert torch.equal(weight, best["state_dict"][f"model.{name}"])
+    assert json.loads((out / "model" / "prompts.json").read_text()) == []
+
+    events = EventAccumulator(str(out), size_guidance={"images": 0}).Reload()
+    scalars = set(events.Tags()["scalars"])
+    assert {
+        "train/loss",
+        "val/loss",
+        "val/bits_per_character",
+        "lr-AdamW",
+        "train/characters_per_second",
+    } <= scalars
+    rates = [event.value for event in events.Scalars("lr-AdamW")]
+    assert rates == pytest.approx([0, 0.0015, 0.003, 0.003]), "two steps of warm-up"
+    assert "step 4/4" in capfd.readouterr().out
+
+
+def test_an_earlier_run_is_not_overwritten(run, corpus):
+    run("train", *small(corpus, "run=once"))
+    weights = Path("runs/once/pretrain/model/model.safetensors")
+    before = weights.read_bytes()
+    with pytest.raises(SystemExit, match="resume=true"):
+        run("train", *small(corpus, "run=once"))
+    assert weights.read_bytes() == before
+
+
+def test_resume_goes_on_with_the_same_batches(run, corpus):
+    """Four steps at once, and two and two, end in the same weights."""
+    run("train", *small(corpus, "run=whole"))
+    run("train", *small(corpus, "run=halves", "stage.max_steps=2"))
+    run("train", *small(corpus, "run=halves", "resume=true"))
+    whole, halves = (
+        torch.load(f"runs/{name}/pretrain/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+        for name in ("whole", "halves")
+    )
+    for name, weight in whole.items():
+        assert torch.equal(weight, halves[name]), name
+
+
+def test_resume_with_another_batch_size_is_refused(run, corpus):
+    run("train", *small(corpus, "run=sizes", "stage.max_steps=2"))
+    with pytest.raises(SystemExit, match="batch_size 2"):
+        run("train", *small(corpus, "run=sizes", "stage.data.batch_size=1", "resume=true"))
+
+
+def test_a_missing_corpus_is_said_in_one_sentence(run, tmp_path):
+    with pytest.raises(SystemExit, match=r"no prepared corpus.*notagen\.prepare"):
+        run("train", *small(tmp_path / "nowhere"))
+
+
+def test_a_corpus_smaller_than_a_batch_is_refused(run, corpus):
+    with pytest.raises(SystemExit, match="fewer than one batch"):
+        run("train", *small(corpus, "stage.data.batch_size=7"))
+
+
+def test_nothing_to_resume_is_said(run, corpus):
+    with pytest.raises(SystemExit, match="nothing to resume"):
+        run("train", *small(corpus, "resume=true"))
