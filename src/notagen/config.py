@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,12 +38,48 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
             except UserError as error:
                 sys.exit(f"notagen: {error}")
 
-        main: Callable[[], Any] = hydra.main(
-            version_base="1.3", config_path=str(CONF), config_name=config_name
-        )(reporting)
+        composing = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(
+            reporting
+        )
+
+        @functools.wraps(run)
+        def main() -> Any:
+            if {"--help", "-h"} & set(sys.argv):
+                print(explain(config_name, sys.argv[1:]))
+                return None
+            return composing()
+
         return main
 
     return decorate
+
+
+def explain(config_name: str, overrides: Sequence[str]) -> str:
+    """All keys of a command with their comments: its own, then those of each chosen option."""
+    chosen = dict(override.split("=", 1) for override in overrides if "=" in override)
+    root = (CONF / f"{config_name}.yaml").read_text()
+    parts = [f"python -m notagen.{config_name} [key=value ...] [group=option ...]", root]
+    for default in OmegaConf.create(root).get("defaults", []):
+        if default == "_self_":
+            continue
+        [(group, option)] = default.items()
+        options = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+        parts.append(f"--- {group}={'|'.join(options)}")
+        option = chosen.get(group, option)
+        if option is not None:
+            parts.append(f"{group}={option}:\n" + _indented(_read_option(group, option)))
+    return "\n".join(parts)
+
+
+def _read_option(group: str, option: str) -> str:
+    path = CONF / group / f"{option}.yaml"
+    if not path.is_file():
+        raise SystemExit(f"notagen: there is no {group}={option}")
+    return path.read_text()
+
+
+def _indented(text: str) -> str:
+    return "".join(f"  {line}\n" for line in text.splitlines())
 
 
 def build(node: DictConfig, **arguments: Any) -> Any:

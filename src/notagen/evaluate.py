@@ -11,7 +11,7 @@ from notagen.config import announce, command
 
 
 @command("evaluate")
-def main(config: DictConfig) -> float:
+def main(config: DictConfig) -> None:
     """Print bits per character on the validation pieces, beside a model of character counts."""
     import torch
     from rich.progress import track
@@ -50,7 +50,6 @@ def main(config: DictConfig) -> float:
         print(f"{name}: {value}")
     if config.out is not None:
         Path(config.out).write_text(json.dumps({"weights": config.weights, **result}) + "\n")
-    return result["bits_per_character"]
 
 
 if __name__ == "__main__":

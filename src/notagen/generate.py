@@ -37,7 +37,9 @@ def main(config: DictConfig) -> None:
     )
     out.mkdir(parents=True, exist_ok=True)
     prompts = [str(prompt or "")] * config.n
-    written = generate(model, prompts, build(config.sampling), config.seed, config.rows)
+    written = generate(
+        model, prompts, build(config.sampling), config.seed, config.rows, config.most_patches
+    )
     saved = [
         save(piece, out, config.formats)
         for piece in track(written, "writing pieces", total=config.n)

@@ -19,7 +19,7 @@ def main(config: DictConfig) -> None:
     if out.exists() and not config.overwrite:
         print(f"{out} is already prepared; overwrite=true makes it anew")
         return
-    sources = build(config.corpus.sources)
+    sources = build(config.corpus.sources)[: config.limit]
     announce(
         "prepare",
         {

@@ -69,7 +69,8 @@ def test_the_nearest_octave_is_taken(source, target, tonic, expected):
         ("[C^E]2 E", "[D^^F]2 F"),
         ("{/^f}g f", "{/^g}a g"),
         ("(3C>D_E (5CDEFG", "(3D>E=F (5DEFGA"),
-        ("^c & c", "^d & d"),
+        ("^c & ^c", "^d & ^d"),  # an overlaid voice, and a new key, start afresh
+        ("^c [K:F] ^c [K:bass] ^c", "^d [K:G] ^d [K:bass] d"),
         ("___B", "__c"),
     ],
 )

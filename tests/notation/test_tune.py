@@ -196,6 +196,10 @@ def test_alignment(second, facts):
     assert tune.alignment().ok is all(facts)
 
 
+def test_a_duration_that_cannot_be_told_is_not_aligned():
+    assert not Tune.parse("K:C\nC $ D|").alignment().durations
+
+
 def test_aligned_bars():
     tune = Tune.parse("K:C\nV:1\nC4|D4|E4||F4|]\nV:2\nc4|d3|e4|f4|]\n")
     assert tune.aligned_bars() == [True, False, False, True]

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from notagen.batch import pack
 from notagen.data import storage
 from notagen.data.loader import PieceLoader, ShuffledBatches
-from notagen.data.pieces import Keys, Pieces, fixed_pieces
+from notagen.data.pieces import Pieces, Transpose, fixed_pieces
 from notagen.errors import UserError
 from notagen.patches import Patches
 from notagen.prompt import Prompt
@@ -23,19 +23,25 @@ class PretrainData(L.LightningDataModule):
         path: a prepared corpus.
         patch_length: the model's context, in patches.
         batch_size: pieces a step on each rank.
-        keys: ``all`` 15 keys as published, or the ``original`` one.
+        transpose: ``all`` 15 keys as published, or the ``original`` one.
         workers: loader processes.
         seed: seed of order, keys and windows.
     """
 
     def __init__(
-        self, path: str, patch_length: int, batch_size: int, keys: Keys, workers: int, seed: int
+        self,
+        path: str,
+        patch_length: int,
+        batch_size: int,
+        transpose: Transpose,
+        workers: int,
+        seed: int,
     ) -> None:
         super().__init__()
         self.path = Path(path)
         self.patch_length = patch_length
         self.batch_size = batch_size
-        self.keys: Keys = keys
+        self.transpose: Transpose = transpose
         self.workers = workers
         self.seed = seed
 
@@ -51,7 +57,7 @@ class PretrainData(L.LightningDataModule):
             UserError: there is none, or it has too few pieces for a batch.
         """
         rows = storage.read(self.path, "train")
-        self.train_pieces = Pieces(rows, self.patch_length, self.keys, self.seed)
+        self.train_pieces = Pieces(rows, self.patch_length, self.transpose, self.seed)
         validation = storage.read(self.path, "validation")
         self.validation_pieces = fixed_pieces(validation, self.patch_length)
         assert self.trainer is not None

@@ -11,7 +11,7 @@ import torch.utils.data
 from notagen.notation import KEYS, Tune
 from notagen.patches import Patches, encode, window
 
-Keys = Literal["all", "original"]
+Transpose = Literal["all", "original"]
 
 
 class Pieces(torch.utils.data.Dataset[Patches]):
@@ -24,15 +24,17 @@ class Pieces(torch.utils.data.Dataset[Patches]):
     Args:
         rows: rows of a prepared corpus.
         patch_length: longest item, in patches.
-        keys: ``all`` draws one of the 15 major signatures each time (pre-training as published),
-            ``original`` leaves every piece where it is.
+        transpose: ``all`` draws one of the 15 major signatures each time, as published for
+            pre-training; ``original`` leaves every piece where it is.
         seed: seed of all draws.
     """
 
-    def __init__(self, rows: Sequence[Any], patch_length: int, keys: Keys, seed: int) -> None:
+    def __init__(
+        self, rows: Sequence[Any], patch_length: int, transpose: Transpose, seed: int
+    ) -> None:
         self.rows = rows
         self.patch_length = patch_length
-        self.keys = keys
+        self.transpose = transpose
         self.seed = seed
 
     def __len__(self) -> int:
@@ -43,7 +45,7 @@ class Pieces(torch.utils.data.Dataset[Patches]):
         epoch, index = place
         rng = np.random.default_rng((self.seed, epoch, index))
         tune = Tune.parse(self.rows[index]["text"])
-        if self.keys == "all":
+        if self.transpose == "all":
             tune = tune.transpose(KEYS[int(rng.integers(len(KEYS)))])
         return window(encode(tune.to_interleaved(omit_rests=True)), self.patch_length, rng)
 

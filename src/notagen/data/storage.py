@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, TypedDict
 
-from datasets import Dataset, DatasetDict, load_from_disk
+from datasets import Dataset, DatasetDict, disable_progress_bars, load_from_disk
 
 from notagen.errors import UserError
 
@@ -40,6 +40,7 @@ def write(
     out: Path, splits: dict[str, list[Row]], rejected: Sequence[Rejection], card: dict[str, Any]
 ) -> None:
     """Write a corpus folder whole or not at all; an older one of the same name is replaced."""
+    disable_progress_bars()
     unfinished = out.with_name(f".{out.name}.unfinished")
     if unfinished.exists():
         shutil.rmtree(unfinished)

@@ -76,9 +76,10 @@ class CharDecoder(nn.Module):
         drop = self.config.dropout if self.training else 0.0
         attend = PackedAttention(lengths, drop, distinct.device)
         first, *others = self.h
+        weights = first.weights()
         x = dropout(F.embedding(index, distinct), drop)
-        qkv = first.project(x) if drop else F.embedding(index, first.project(distinct))
-        x = first.finish(x, attend(qkv), drop)
+        qkv = weights.project(x) if drop else F.embedding(index, weights.project(distinct))
+        x = weights.finish(x, attend(qkv), drop)
         for block in others:
             x = block(x, attend, drop)
         hidden: Tensor = self.ln_f(x)

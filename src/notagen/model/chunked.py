@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from notagen.model.char_level import CharDecoder
+from notagen.patches import PAD
 
 
 def chunked_nll(level: CharDecoder, vectors: Tensor, patches: Tensor, chunk: int) -> Tensor:
@@ -22,7 +23,7 @@ def chunked_nll(level: CharDecoder, vectors: Tensor, patches: Tensor, chunk: int
     mean; it raises RuntimeError for others.
     """
     parameters = [parameter for parameter in level.parameters() if parameter.requires_grad]
-    nll: Tensor = _ChunkedNLL.apply(level, chunk, patches, vectors, *parameters)
+    nll: Tensor = _ChunkedNLL.apply(level, chunk, patches, vectors, *parameters)  # type: ignore[no-untyped-call]
     return nll
 
 
@@ -33,7 +34,9 @@ class _ChunkedNLL(Function):
     ) -> Tensor:
         nlls, vector_grads = [], []
         weight_grads = [torch.zeros_like(weight) for weight in weights]
-        for targets, part in zip(patches.split(chunk), vectors.split(chunk), strict=True):
+        for targets, part in zip(
+            torch.split(patches, chunk), torch.split(vectors, chunk), strict=True
+        ):
             with torch.enable_grad():
                 leaf = part.detach().requires_grad_()
                 nll = level(leaf, targets)
@@ -42,9 +45,8 @@ class _ChunkedNLL(Function):
             vector_grads.append(vector_grad)
             for total, grad in zip(weight_grads, grads, strict=True):
                 total += grad
-        result = torch.cat(nlls)
-        ctx.save_for_backward(result > 0, torch.cat(vector_grads), *weight_grads)
-        return result
+        ctx.save_for_backward(patches != PAD, torch.cat(vector_grads), *weight_grads)
+        return torch.cat(nlls)
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:

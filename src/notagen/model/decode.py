@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from notagen.model.blocks import affine
 from notagen.model.cache import KeyValueCache
 from notagen.model.network import NotaGen
 from notagen.patches import PATCH_SIZE
@@ -60,8 +61,9 @@ class Decoder:
         # What the first char block computes before attention depends on slot and character only:
         # [16, 128, hidden + 3·hidden], the embedding and its projection side by side.
         embedded = self._chars.wpe.weight[:PATCH_SIZE, None] + weight
-        self._first_block = next(iter(self._chars.h))
-        self._inputs = torch.cat([embedded, self._first_block.project(embedded)], dim=-1)
+        self._char_blocks = [block.weights() for block in self._chars.h]
+        self._char_norm = affine(self._chars.ln_f)
+        self._inputs = torch.cat([embedded, self._char_blocks[0].project(embedded)], dim=-1)
         self._slot = 0
 
     @torch.inference_mode()
@@ -106,7 +108,7 @@ class Decoder:
         """Logits [rows, 128] of the first character of every row's next patch."""
         self._slot = 0
         x = self.last_hidden + self._chars.wpe.weight[0]
-        return self._char_step(x, self._first_block.project(x))
+        return self._char_step(x, self._char_blocks[0].project(x))
 
     @torch.inference_mode()
     def next_char(self, ids: Tensor) -> Tensor:
@@ -137,12 +139,12 @@ class Decoder:
 
     def _char_step(self, x: Tensor, qkv: Tensor) -> Tensor:
         """One slot of the char level: inputs and the first block's projections -> logits."""
-        level, positions = self._chars, [self._slot] * len(x)
-        for layer, block in enumerate(level.h):
+        positions = [self._slot] * len(x)
+        for layer, block in enumerate(self._char_blocks):
             if layer:
                 qkv = block.project(x)
             x = block.finish(x, self._char_cache.step(layer, positions, qkv))
-        return F.linear(level.ln_f(x), level.wte.weight)
+        return F.linear(F.layer_norm(x, x.shape[-1:], *self._char_norm), self._chars.wte.weight)
 
     def _require_room(self, length: int) -> None:
         if length > self.patch_length:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from music21 import converter
 from music21.midi.translate import streamToMidiFile
 from music21.musicxml.m21ToXml import GeneralObjectExporter
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from music21 import clef
@@ -40,7 +39,7 @@ def voice_line(tune: Tune, voice: str) -> VoiceLine:
     opening = f"V:{voice} "
     text = next((line for line in tune.header if f"{line} ".startswith(opening)), opening)
     attributes = {m["name"]: m["quoted"] or m["plain"] or "" for m in _ATTRIBUTE.finditer(text)}
-    words = _ATTRIBUTE.sub("", text).split()[1:] + [attributes.get("clef", "")]
+    words = [*_ATTRIBUTE.sub("", text).split()[1:], attributes.get("clef", "")]
     clefs = [sign for sign in map(parse_clef, words) if sign is not None]
     transpose = attributes.get("transpose", "0")
     return VoiceLine(

@@ -77,11 +77,21 @@ def layers(measure: stream.Measure, sounding: Collection[str]) -> list[Layer]:
         else:
             marks.append(Event(onset, element))
     for mark in marks:
-        for row in rows if isinstance(mark.element, _STAFF_WIDE) else [_row_at(rows, mark.onset)]:
+        for row in rows if _is_staff_wide(mark) else [_row_at(rows, mark.onset)]:
             row.events.append(mark)
     for row in rows:
         row.events.sort(key=_order)
     return rows
+
+
+def with_rows(rows: Sequence[Layer], count: int) -> tuple[Layer, ...]:
+    """Add silent layers up to ``count``, which have the staff's clefs, keys and metres."""
+    marks = [event for row in rows[:1] for event in row.events if _is_staff_wide(event)]
+    return (*rows, *(Layer(list(marks)) for _ in range(count - len(rows))))
+
+
+def _is_staff_wide(event: Event) -> bool:
+    return isinstance(event.element, _STAFF_WIDE)
 
 
 def _elements(

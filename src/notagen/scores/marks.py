@@ -69,9 +69,8 @@ SYNONYMS = {
     "!invertedfermata!": "!fermata!",
 }
 
-DYNAMICS = frozenset(
-    ["pppppp", "ppppp", "pppp", "ppp", "pp", "p", "mp", "mf", "f", "ff", "fff", "ffff", "fffff", "ffffff", "sf", "sfp", "sfpp", "fp", "rf", "rfz", "sfz", "sffz", "fz", "n", "pf", "sfzp"]
-)
+_LOUDNESS = ("pppp ppp pp p mp mf f ff fff ffff", "sf sfp fp fz sfz sffz rf rfz pf")
+DYNAMICS = frozenset(name for row in _LOUDNESS for name in row.split())
 
 # Spanners that open before one note and close after another.
 SPANS = {

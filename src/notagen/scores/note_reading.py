@@ -41,11 +41,18 @@ def attach(target: note.GeneralNote, signs: Iterable[str]) -> None:
         if sign in _ARTICULATION_OF:
             target.articulations.append(_ARTICULATION_OF[sign]())
         elif sign in _ORNAMENT_OF:
-            target.expressions.append(_ORNAMENT_OF[sign]())
+            target.expressions.append(_make_ornament(sign))
         elif sign in ("!/!", "!//!", "!///!"):
             tremolo = expressions.Tremolo()
             tremolo.numberOfMarks = len(sign) - 2
             target.expressions.append(tremolo)
+
+
+def _make_ornament(sign: str) -> expressions.Expression:
+    mark = _ORNAMENT_OF[sign]()
+    if isinstance(mark, expressions.Fermata):
+        mark.type = "upright"  # music21's own default is upside down, below the staff
+    return mark
 
 
 def beam_together(notes: Sequence[note.NotRest]) -> None:

@@ -36,9 +36,7 @@ def read_opening(staffs: Sequence[Staff]) -> Opening:
     return Opening(
         lines=("L:1/8", *tempo_line, said.get("M:", "M:none"), key_line),
         key=parse_key(key_line[2:]) or Key(0, "C"),
-        elements=frozenset(
-            id(element) for element, field in fields if field == said[field[:2]]
-        ),
+        elements=frozenset(id(element) for element, field in fields if field == said[field[:2]]),
     )
 
 

@@ -7,14 +7,15 @@ from fractions import Fraction
 
 from music21 import chord, note, stream
 
-from notagen.notation.tune import Bar, Tune
+from notagen.notation import Bar, Tune
 from notagen.scores.bar_writing import VoiceWriter
 from notagen.scores.barlines import barlines
 from notagen.scores.errors import ScoreError
-from notagen.scores.layers import Layer
 from notagen.scores.opening import read_opening
 from notagen.scores.spans import Place, Spans
 from notagen.scores.staves import Staff, score_line, staves, voice_lines
+
+_WHOLE_NOTE = Fraction(8)  # eighths
 
 
 def from_music21(score: stream.Score) -> Tune:
@@ -38,34 +39,27 @@ def from_music21(score: stream.Score) -> Tune:
         for row, voice in enumerate(staff.voices):
             writer = VoiceWriter(staff, opening, spans)
             for index, length in enumerate(lengths):
-                text = writer.bar(_layer(staff, index, row), length, empty="x" if row else "z")
+                text = writer.bar(staff.bars[index][row], length, empty="x" if row else "z")
                 bars[index][voice] = Bar(text, right[index], "" if index else left)
     header = (score_line(score, staffs), *opening.lines, *voice_lines(score, staffs))
     return Tune(header, tuple(bars))
 
 
-def _layer(staff: Staff, index: int, row: int) -> Layer:
-    """Return a layer of a bar; an empty one where the part or the bar has no more."""
-    if index < len(staff.bars) and row < len(staff.bars[index]):
-        return staff.bars[index][row]
-    return Layer()
-
-
 def _bar_lengths(staffs: Sequence[Staff]) -> list[Fraction]:
-    """Return the length of each bar in eighths: the longest of any part's."""
-    count = max(len(staff.bars) for staff in staffs)
-    return [
-        max(layer.end for staff in staffs for layer in (staff.bars[i] if i < len(staff.bars) else ()))
-        for i in range(count)
-    ]
+    """Return the length of each bar in eighths: its longest voice's; the last bar's when empty."""
+    lengths: list[Fraction] = []
+    for bar in zip(*(staff.bars for staff in staffs), strict=True):
+        longest = max(layer.end for rows in bar for layer in rows)
+        lengths.append(longest or (lengths[-1] if lengths else _WHOLE_NOTE))
+    return lengths
 
 
 def _places(staffs: Sequence[Staff]) -> dict[int, Place]:
-    """Return voice and running number of each note, by the note's ``id()``; a chord's for each of its notes."""
+    """Return voice and running number of each note, by its ``id()`` and those of its chord."""
     places: dict[int, Place] = {}
     for staff in staffs:
         for bar in staff.bars:
-            for voice, layer in zip(staff.voices, bar, strict=False):
+            for voice, layer in zip(staff.voices, bar, strict=True):
                 for event in layer.events:
                     if isinstance(event.element, note.GeneralNote):
                         place = (voice, len(places))

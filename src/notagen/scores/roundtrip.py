@@ -40,9 +40,7 @@ def compare(original: stream.Score, rebuilt: stream.Score) -> dict[str, Agreemen
     """
     left, right = _items(original), _items(rebuilt)
     return {
-        kind: Agreement(
-            left[kind].total(), right[kind].total(), (left[kind] & right[kind]).total()
-        )
+        kind: Agreement(left[kind].total(), right[kind].total(), (left[kind] & right[kind]).total())
         for kind in sorted({*left, *right, "notes", "ties", "fermatas"})
     }
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from music21 import clef, layout, note, stream
 
 from notagen.scores.fields import clef_name
-from notagen.scores.layers import Layer, layers, sounding_voices
+from notagen.scores.layers import Layer, layers, sounding_voices, with_rows
 
-_BRACKETS = {"bracket": "[]", "brace": "{}", "square": "[]", "line": "[]"}
+_BRACKETS = {"brace": ("{", "}"), **dict.fromkeys(("bracket", "square", "line"), ("[", "]"))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Staff:
 
     part: stream.Part
     voices: tuple[str, ...]
-    bars: tuple[tuple[Layer, ...], ...]  # [bar][layer]; a bar may have fewer layers than voices
+    bars: tuple[tuple[Layer, ...], ...]  # [bar][voice]
 
     @property
     def clef(self) -> clef.Clef:
@@ -40,14 +40,19 @@ class Staff:
 
 
 def staves(score: stream.Score) -> list[Staff]:
-    """Cut all parts into layers, and number the layers as ABC voices from 1."""
+    """Cut all parts into layers, and number the layers as ABC voices from 1.
+
+    Parts that end early get silent bars.
+    """
+    length = max(len(part.getElementsByClass(stream.Measure)) for part in score.parts)
     found: list[Staff] = []
     voices = 0
     for part in score.parts:
         sounding = sounding_voices(part)
-        measures = part.getElementsByClass(stream.Measure)
-        bars = tuple(tuple(layers(measure, sounding)) for measure in measures)
-        count = max((len(bar) for bar in bars), default=1)
+        cut = [layers(bar, sounding) for bar in part.getElementsByClass(stream.Measure)]
+        cut += [[] for _ in range(length - len(cut))]
+        count = max(map(len, cut)) or 1
+        bars = tuple(with_rows(rows, count) for rows in cut)
         numbers = tuple(str(voices + n) for n in range(1, count + 1))
         found.append(Staff(part, numbers, bars))
         voices += count

@@ -1,0 +1,125 @@
+"""Engraved pages: SVG from verovio, and PNG and PDF made of it without any system library."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from xml.etree import ElementTree
+
+import reportlab
+import resvg_py
+import verovio
+from reportlab.graphics import renderPDF
+from reportlab.lib.pagesizes import A4
+from reportlab.pdfgen.canvas import Canvas
+from svglib.svglib import svg2rlg
+
+from notagen.notation import Tune
+from notagen.scores.errors import ScoreError
+from notagen.scores.files import to_musicxml
+
+_SVG = "http://www.w3.org/2000/svg"
+_MUSIC_FONT = "Leipzig"
+_FONT_UNITS = 1000  # of the music font, per em
+_OPTIONS = {
+    "pageWidth": 2100,  # A4 in tenths of a millimetre
+    "pageHeight": 2970,
+    "adjustPageHeight": True,  # the last page ends with the music
+    "scale": 40,
+    "footer": "none",
+    "font": _MUSIC_FONT,
+    "smuflTextFont": "none",  # see _outline_music_text
+}
+_PNG_ZOOM = 1.5
+
+
+def svg(tune: Tune) -> list[str]:
+    """Engrave a tune on pages of A4 width, one SVG document each.
+
+    Raises:
+        ScoreError: verovio can't lay the score out.
+    """
+    verovio.enableLog(verovio.LOG_ERROR)  # its warnings are about ties and slurs left open
+    toolkit = verovio.toolkit()
+    toolkit.setOptions(_OPTIONS)
+    if not toolkit.loadData(to_musicxml(tune)):
+        raise ScoreError("verovio can't engrave this score; see its message above.")
+    pages = range(1, toolkit.getPageCount() + 1)
+    return [_outline_music_text(toolkit.renderToSVG(page)) for page in pages]
+
+
+def png(page: str) -> bytes:
+    """Draw an SVG page on white, 1260 pixels wide."""
+    fonts = [str(path) for path in _reportlab_fonts().glob("Vera*.ttf")]
+    return bytes(
+        resvg_py.svg_to_bytes(
+            svg_string=page,
+            background="white",
+            zoom=_PNG_ZOOM,
+            font_files=fonts,  # so that words do not vanish where the system has no Times
+            serif_family="Bitstream Vera Sans",
+        )
+    )
+
+
+def pdf(pages: Sequence[str]) -> bytes:
+    """Bind SVG pages into a PDF of A4 pages, as vectors."""
+    document = io.BytesIO()
+    canvas = Canvas(document, pagesize=A4)
+    width, height = A4
+    for page in pages:
+        drawing = svg2rlg(io.BytesIO(page.encode()))
+        scale = width / drawing.width
+        drawing.scale(scale, scale)
+        renderPDF.draw(drawing, canvas, 0, height - drawing.height * scale)
+        canvas.showPage()
+    canvas.save()
+    return document.getvalue()
+
+
+def _outline_music_text(page: str) -> str:
+    """Draw the note of a tempo mark as an outline.
+
+    verovio writes it as text in its music font, which only browsers can take from the page.
+    """
+    ElementTree.register_namespace("", _SVG)
+    ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
+    root = ElementTree.fromstring(page)
+    for group in root.iter(f"{{{_SVG}}}g"):
+        for text in group.findall(f"{{{_SVG}}}text"):
+            spans = [span for span in text.iter(f"{{{_SVG}}}tspan") if (span.text or "").strip()]
+            if spans and spans[0].get("font-family") == _MUSIC_FONT:
+                _outline(group, text, spans[0])
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _outline(
+    group: ElementTree.Element, text: ElementTree.Element, span: ElementTree.Element
+) -> None:
+    """Replace the music characters that begin a text by paths, and move the rest behind them."""
+    x, y = float(text.get("x", 0)), text.get("y", "0")
+    scale = float(span.get("font-size", "0").removesuffix("px")) / _FONT_UNITS
+    for character in (span.text or "").strip():
+        outline, advance = _glyph(f"{ord(character):X}")
+        place = f"translate({x:g}, {y}) scale({scale:g}, {-scale:g})"
+        ElementTree.SubElement(group, f"{{{_SVG}}}path", d=outline, transform=place)
+        x += advance * scale
+    span.text = ""
+    text.set("x", f"{x:g}")
+
+
+@cache
+def _glyph(code: str) -> tuple[str, float]:
+    """Return a music character's outline and width in font units, from verovio's own data."""
+    data = Path(verovio.__file__).parent / "data"
+    outline = ElementTree.parse(data / _MUSIC_FONT / f"{code}.xml").find("path")
+    metrics = ElementTree.parse(data / f"{_MUSIC_FONT}.xml").find(f"g[@c='{code}']")
+    if outline is None or metrics is None:
+        raise ScoreError(f"verovio's font {_MUSIC_FONT} has no character U+{code}.")
+    return outline.get("d", ""), float(metrics.get("h-a-x", 0))
+
+
+def _reportlab_fonts() -> Path:
+    return Path(reportlab.__file__).parent / "fonts"

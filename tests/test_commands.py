@@ -1,0 +1,114 @@
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from notagen.model import ModelConfig, NotaGen
+from notagen.prompt import Prompt, check_known, save_known
+
+
+@pytest.fixture
+def weights(tmp_path) -> Path:
+    torch.manual_seed(0)
+    folder = tmp_path / "model"
+    NotaGen(ModelConfig(1, 1, 64, patch_length=64, dropout=0.0)).save_pretrained(folder)
+    return folder
+
+
+def test_help_explains_keys_and_choices_without_loading_torch():
+    code = "import sys; sys.argv = ['train', '--help', 'model=nano']; import notagen.train as t; "
+    code += "t.main(); assert 'torch' not in sys.modules"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "seed: 0 #" in shown.stdout
+    assert "model=large|medium|nano|small|x" in shown.stdout
+    assert "patch_layers: 3 #" in shown.stdout
+
+
+def test_an_unknown_option_names_the_choices(run, capfd):
+    with pytest.raises(SystemExit):
+        run("train", "model=huge")
+    error = capfd.readouterr().err
+    assert "model/huge" in error
+    assert "nano" in error
+
+
+def test_generate_keeps_every_piece_and_says_what_became_of_it(run, weights, capfd):
+    run("generate", f"weights={weights}", "n=2", "out=pieces", "most_patches=40")
+    lines = Path("pieces/index.jsonl").read_text().splitlines()
+    saved = [json.loads(line) for line in lines]
+    assert [piece["name"] for piece in saved] == ["piece-001", "piece-002"]
+    for piece in saved:
+        assert Path("pieces", piece["name"] + ".txt").exists()
+        # An untrained model writes no score; the reason is kept and shown.
+        assert piece["ending"] == "too long"
+    assert "complete pieces: 0 of 2" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["weights=nowhere"], "no weights at nowhere"),
+        (["formats=[docx]"], "choose from abc, musicxml"),
+        (["prompt.period=Baroque"], "prompt.composer, prompt.instrumentation is missing"),
+    ],
+)
+def test_generate_says_what_is_wrong(run, weights, overrides, message):
+    with pytest.raises(SystemExit, match=message):
+        run("generate", f"weights={weights}", *overrides)
+
+
+def test_weights_of_something_else_are_refused(run, tmp_path):
+    torch.save({"model": {"layer.weight": torch.zeros(2, 2)}}, tmp_path / "other.pth")
+    with pytest.raises(SystemExit, match=r"cannot load weights from .*other\.pth"):
+        run("generate", f"weights={tmp_path / 'other.pth'}")
+
+
+def test_unknown_labels_are_answered_with_the_known_ones(tmp_path):
+    bach = Prompt("Baroque", "Bach, Johann Sebastian", "Choral")
+    haydn = Prompt("Classical", "Haydn, Joseph", "Chamber")
+    save_known([bach, haydn, bach], tmp_path)
+    check_known(bach, tmp_path)
+    with pytest.raises(ValueError, match=r'composer "Cage, John" is unknown.*Haydn, Joseph'):
+        check_known(Prompt("Baroque", "Cage, John", "Choral"), tmp_path)
+    with pytest.raises(ValueError, match="never trained together"):
+        check_known(haydn._replace(instrumentation="Choral"), tmp_path)
+    with pytest.raises(ValueError, match="was trained with prompts"):
+        check_known(None, tmp_path)
+    save_known([], tmp_path)
+    check_known(None, tmp_path)
+    with pytest.raises(ValueError, match="trained without prompts"):
+        check_known(bach, tmp_path)
+
+
+def test_evaluate_prints_bits_beside_a_model_of_counts(run, weights, corpus, capfd):
+    run("evaluate", f"weights={weights}", f"corpus.path={corpus}", "out=figures.json")
+    figures = json.loads(Path("figures.json").read_text())
+    bits = figures["bits_per_character"]
+    assert 6 < bits < 9, "an untrained model knows little more than log2(128) = 7"
+    assert 1 < figures["order_6_bits_per_character"] < 4
+    assert f"bits_per_character: {bits}" in capfd.readouterr().out
+
+
+def test_the_wheel_holds_the_configuration_and_runs_anywhere(tmp_path):
+    project = Path(__file__).parents[1]
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path]
+    subprocess.run([*build, project], check=True, capture_output=True)
+    [wheel] = tmp_path.glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
+    where = "import notagen.config as c; print(c.CONF)"
+    shown = subprocess.run(
+        [sys.executable, "-c", where],
+        env=environment, cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert shown.stdout.strip() == str(tmp_path / "site" / "notagen" / "conf")
+    shown = subprocess.run(
+        [sys.executable, "-m", "notagen.train", "--help"],
+        env=environment, cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "stage=" in shown.stdout
