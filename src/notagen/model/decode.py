@@ -5,7 +5,6 @@ with characters, so forcing a character (the rest of a prompt, a mark) is just a
 """
 
 from collections.abc import Sequence
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -61,6 +60,7 @@ class Decoder:
         # What the first char block computes before attention depends on slot and character only:
         # [16, 128, hidden + 3·hidden], the embedding and its projection side by side.
         embedded = self._chars.wpe.weight[:PATCH_SIZE, None] + weight
+        self._patch_blocks = [block.weights() for block in self._patches.h]
         self._char_blocks = [block.weights() for block in self._chars.h]
         self._char_norm = affine(self._chars.ln_f)
         self._inputs = torch.cat([embedded, self._char_blocks[0].project(embedded)], dim=-1)
@@ -77,8 +77,8 @@ class Decoder:
         self._require_room(end)
         level = self._patches
         x = level.patch_embedding(patches.long()) + level.wpe.weight[start:end]
-        for layer, block in enumerate(level.h):
-            x = block(x, partial(self._patch_cache.extend, layer, row, start))
+        for layer, block in enumerate(self._patch_blocks):
+            x = block.finish(x, self._patch_cache.extend(layer, row, start, block.project(x)))
         self._hidden[row, start:end] = level.ln_f(x)
         self.lengths[row] = end
 
@@ -131,8 +131,8 @@ class Decoder:
         places = torch.tensor(positions, device=patches.device)
         x = level.patch_embedding(patches.long())
         x = x + level.wpe(places.clamp(max=self.patch_length - 1))
-        for layer, block in enumerate(level.h):
-            x = block(x, partial(self._patch_cache.step, layer, positions))
+        for layer, block in enumerate(self._patch_blocks):
+            x = block.finish(x, self._patch_cache.step(layer, positions, block.project(x)))
         self._hidden[range(len(positions)), positions] = level.ln_f(x)
         for row in advancing:
             self.lengths[row] += 1

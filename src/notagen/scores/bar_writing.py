@@ -6,7 +6,7 @@ from fractions import Fraction
 from itertools import groupby
 from typing import TypeAlias
 
-from music21 import chord, clef, dynamics, expressions, harmony, key, meter, note, pitch, tempo
+from music21 import articulations, chord, clef, dynamics, expressions, harmony, key, meter, note, pitch, tempo
 from music21.base import Music21Object
 from music21.repeat import RepeatExpression
 
@@ -15,7 +15,7 @@ from notagen.notation.keys import Key, parse_key
 from notagen.scores.errors import ScoreError
 from notagen.scores.fields import clef_name, key_name, tempo_text
 from notagen.scores.layers import Event, Layer, eighths
-from notagen.scores.marks import ARTICULATIONS, ORNAMENTS, SIGNPOSTS
+from notagen.scores.marks import ARTICULATIONS, FINGERS, ORNAMENTS, SIGNPOSTS
 from notagen.scores.opening import Opening
 from notagen.scores.rhythm import Rhythm, write_rhythm
 from notagen.scores.spans import Spans
@@ -89,7 +89,7 @@ class VoiceWriter:
         """Return the pitches of a note or chord, and its tie where all its notes have it."""
         members = element.notes if isinstance(element, chord.ChordBase) else (element,)
         incoming, self._ties = self._ties, {}
-        tied = [_starts_tie(member) or _starts_tie(element) for member in members]
+        tied = [_starts_tie(member) for member in members]
         pitches = [
             self._pitch(member, incoming, starts)
             for member, starts in zip(members, tied, strict=True)
@@ -160,9 +160,15 @@ def _display_pitch(member: Music21Object) -> pitch.Pitch:
 
 
 def _decorations(element: Music21Object) -> str:
-    marks = [ARTICULATIONS.get(type(mark), "") for mark in element.articulations]
+    marks = [_articulation(mark) for mark in element.articulations]
     marks += [_ornament(mark) for mark in element.expressions]
     return "".join(marks)
+
+
+def _articulation(mark: Music21Object) -> str:
+    if isinstance(mark, articulations.Fingering) and str(mark.fingerNumber) in FINGERS:
+        return f"!{mark.fingerNumber}!"
+    return ARTICULATIONS.get(type(mark), "")
 
 
 def _ornament(mark: Music21Object) -> str:

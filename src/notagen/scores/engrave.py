@@ -80,7 +80,7 @@ def pdf(pages: Sequence[str]) -> bytes:
 
 
 def _outline_music_text(page: str) -> str:
-    """Draw the note of a tempo mark as an outline.
+    """Draw the note of a tempo mark as an outline, and set the words behind it plainly.
 
     verovio writes it as text in its music font, which only browsers can take from the page.
     """
@@ -90,24 +90,28 @@ def _outline_music_text(page: str) -> str:
     for group in root.iter(f"{{{_SVG}}}g"):
         for text in group.findall(f"{{{_SVG}}}text"):
             spans = [span for span in text.iter(f"{{{_SVG}}}tspan") if (span.text or "").strip()]
-            if spans and spans[0].get("font-family") == _MUSIC_FONT:
-                _outline(group, text, spans[0])
+            if len(spans) > 1 and spans[0].get("font-family") == _MUSIC_FONT:
+                _outline(group, text, spans[0], spans[1:])
     return ElementTree.tostring(root, encoding="unicode")
 
 
 def _outline(
-    group: ElementTree.Element, text: ElementTree.Element, span: ElementTree.Element
+    group: ElementTree.Element,
+    text: ElementTree.Element,
+    music: ElementTree.Element,
+    words: Sequence[ElementTree.Element],
 ) -> None:
-    """Replace the music characters that begin a text by paths, and move the rest behind them."""
     x, y = float(text.get("x", 0)), text.get("y", "0")
-    scale = float(span.get("font-size", "0").removesuffix("px")) / _FONT_UNITS
-    for character in (span.text or "").strip():
+    scale = float(music.get("font-size", "0").removesuffix("px")) / _FONT_UNITS
+    for character in (music.text or "").strip():
         outline, advance = _glyph(f"{ord(character):X}")
         place = f"translate({x:g}, {y}) scale({scale:g}, {-scale:g})"
         ElementTree.SubElement(group, f"{{{_SVG}}}path", d=outline, transform=place)
         x += advance * scale
-    span.text = ""
-    text.set("x", f"{x:g}")
+    text.clear()
+    size = words[0].get("font-size", "")
+    text.attrib.update({"x": f"{x:g}", "y": y, "font-size": size})
+    text.text = "".join(span.text or "" for span in words)
 
 
 @cache

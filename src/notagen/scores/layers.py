@@ -11,6 +11,8 @@ from music21.base import Music21Object
 
 EIGHTHS_PER_QUARTER = 2  # the unit of all lengths here is ABC's L:1/8
 
+_NEAR = Fraction(1, 2)  # eighths
+
 # At one onset fields come first, in this order, then other marks, then notes.
 _FIELDS = (clef.Clef, key.KeySignature, meter.TimeSignature, tempo.TempoIndication)
 _STAFF_WIDE = (clef.Clef, key.KeySignature, meter.TimeSignature)
@@ -63,7 +65,7 @@ def layers(measure: stream.Measure, sounding: Collection[str]) -> list[Layer]:
     """Cut a measure into layers: one for each sounding voice, then more for notes that overlap.
 
     What stands in no voice belongs to the first layer. Clefs, keys and metres come in every layer,
-    other marks in the one with a note at their onset.
+    other marks in the one with the note that they stand at.
     """
     voices = sorted((v for v in measure.voices if str(v.id) in sounding), key=_voice_order)
     rows = [Layer() for _ in voices or [None]]
@@ -77,8 +79,11 @@ def layers(measure: stream.Measure, sounding: Collection[str]) -> list[Layer]:
         else:
             marks.append(Event(onset, element))
     for mark in marks:
-        for row in rows if _is_staff_wide(mark) else [_row_at(rows, mark.onset)]:
-            row.events.append(mark)
+        if _is_staff_wide(mark):
+            for row in rows:
+                row.events.append(mark)
+        else:
+            _put_mark(rows, mark)
     for row in rows:
         row.events.sort(key=_order)
     return rows
@@ -121,11 +126,19 @@ def _row_with_room(rows: list[Layer], home: int, voices: int, event: Event) -> L
     return rows[-1]
 
 
-def _row_at(rows: list[Layer], onset: Fraction) -> Layer:
-    for row in rows:
-        if any(event.onset == onset for event in row.events):
-            return row
-    return rows[0]
+def _put_mark(rows: list[Layer], mark: Event) -> None:
+    """Put a mark at the nearest note, or where it stands when no note is near.
+
+    Editors move marks a little to the side, and music21 takes that for time.
+    """
+    near = [
+        (abs(event.onset - mark.onset), index, event.onset)
+        for index, row in enumerate(rows)
+        for event in row.events
+        if event.length and abs(event.onset - mark.onset) < _NEAR
+    ]
+    _, index, onset = min(near, default=(0, 0, mark.onset))
+    rows[index].events.append(Event(onset, mark.element))
 
 
 def _order(event: Event) -> tuple[Fraction, int]:

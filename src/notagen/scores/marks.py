@@ -27,6 +27,8 @@ ARTICULATIONS: dict[type[Music21Object], str] = {
     articulations.Caesura: "!caesura!",
 }
 
+FINGERS = frozenset("012345")  # written !1!, ABC 2.1, 4.14
+
 ORNAMENTS: dict[type[Music21Object], str] = {
     expressions.Fermata: "!fermata!",
     expressions.Trill: "T",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
-from music21 import clef, duration, harmony, key, meter, note, stream
+from music21 import clef, harmony, key, meter, note, stream
 from music21.base import Music21Object
 
+from notagen.scores.note_reading import make_duration
 from notagen.scores.voice_reading import Placed
 
 # What every voice of a staff says, and the staff prints once.
@@ -53,7 +54,7 @@ def _fill(target: stream.Stream, row: Sequence[Placed], length: Fraction) -> Non
         target.insert(onset, element)
         end = max(end, onset + Fraction(element.duration.quarterLength))
     if end < length:
-        filler = note.Rest(duration=duration.Duration(length - end))
+        filler = note.Rest(duration=make_duration(length - end))
         filler.style.hideObjectOnPrint = True
         target.insert(end, filler)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
-from music21 import beam, duration, expressions, note, pitch
+from music21 import articulations, beam, duration, expressions, note, pitch
 
-from notagen.scores.marks import ARTICULATIONS, ORNAMENTS, SYNONYMS
+from notagen.scores.marks import ARTICULATIONS, FINGERS, ORNAMENTS, SYNONYMS
 
 _ARTICULATION_OF = {sign: kind for kind, sign in ARTICULATIONS.items()}
 _ORNAMENT_OF = {sign: kind for kind, sign in ORNAMENTS.items()}
+_SHORTEST = 1 / 16  # quarters; a note of a tuplet that is plainly meant
 _ALTERATIONS = {-2: "--", -1: "-", 0: "", 1: "#", 2: "##"}
 
 
@@ -24,14 +25,21 @@ def make_pitch(letter: str, octave: int, alter: int, shown: bool) -> pitch.Pitch
     return made
 
 
-def make_duration(quarters: Fraction, tuplet: duration.Tuplet | None) -> duration.Duration:
+def make_duration(quarters: Fraction, tuplet: duration.Tuplet | None = None) -> duration.Duration:
     """Return a duration that sounds so many quarters, written as part of a tuplet."""
     if tuplet is not None:
         written = duration.Duration(quarters * tuplet.numberNotesActual / tuplet.numberNotesNormal)
         if written.type != "complex" and not written.tuplets:
             written.appendTuplet(tuplet)
             return written
-    return duration.Duration(quarters)
+    made = duration.Duration(quarters)
+    if any(t.durationNormal.quarterLength < _SHORTEST for t in made.tuplets):
+        # No notation says this (rounding in a source file): the nearest note, its time kept.
+        nearest, _ = duration.quarterLengthToClosestType(quarters)
+        made = duration.Duration(type=nearest)
+        made.linked = False
+        made.quarterLength = quarters
+    return made
 
 
 def attach(target: note.GeneralNote, signs: Iterable[str]) -> None:
@@ -42,6 +50,8 @@ def attach(target: note.GeneralNote, signs: Iterable[str]) -> None:
             target.articulations.append(_ARTICULATION_OF[sign]())
         elif sign in _ORNAMENT_OF:
             target.expressions.append(_make_ornament(sign))
+        elif sign.strip("!") in FINGERS:
+            target.articulations.append(articulations.Fingering(int(sign.strip("!"))))
         elif sign in ("!/!", "!//!", "!///!"):
             tremolo = expressions.Tremolo()
             tremolo.numberOfMarks = len(sign) - 2

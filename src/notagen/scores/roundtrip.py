@@ -27,6 +27,8 @@ class Agreement(NamedTuple):
         return 2 * self.common / total if total else 1.0
 
 
+_TICKS_PER_QUARTER = 480
+
 Items = defaultdict[str, Counter[tuple[object, ...]]]
 
 
@@ -36,7 +38,8 @@ def compare(original: stream.Score, rebuilt: stream.Score) -> dict[str, Agreemen
     A note is its part, bar (both counted from 0), onset in the bar, spelled pitch and duration; a
     note of a chord counts by itself, and hidden notes do not count. Other kinds are ``ties`` (that
     begin), ``fermatas``, ``graces``, ``tuplets``, ``articulations``, ``ornaments``, ``slurs``,
-    ``wedges``, ``dynamics``, ``repeats`` and ``endings``, each with its place.
+    ``repeats`` and ``endings``, each with its place, and ``dynamics`` and ``wedges`` with their
+    bar: where in it editors put them is a matter of looks.
     """
     left, right = _items(original), _items(rebuilt)
     return {
@@ -55,15 +58,17 @@ def add(total: dict[str, Agreement], more: dict[str, Agreement]) -> dict[str, Ag
 
 
 def _items(score: stream.Score) -> Items:
-    items: Items = defaultdict(Counter)
+    items: _TICKS_PER_QUARTER = 480
+
+Items = defaultdict(Counter)
     places: dict[int, tuple[object, ...]] = {}
     for number, part in enumerate(score.parts):
         for index, measure in enumerate(part.getElementsByClass(stream.Measure)):
             _add_barlines(items, (number, index), measure)
             for onset, element in _elements(measure):
-                place = (number, index, onset)
+                place = (number, index, _ticks(onset))
                 if isinstance(element, dynamics.Dynamic):
-                    items["dynamics"][*place, element.value] += 1
+                    items["dynamics"][number, index, element.value] += 1
                 elif is_printed_note(element):
                     _add_note(items, place, element)
                 if isinstance(element, note.GeneralNote):
@@ -73,8 +78,13 @@ def _items(score: stream.Score) -> Items:
         if isinstance(span, spanner.Slur) and None not in ends:
             items["slurs"][*ends] += 1
         elif isinstance(span, dynamics.DynamicWedge) and None not in ends:
-            items["wedges"][type(span), *ends] += 1
+            items["wedges"][type(span), *ends[1][:2]] += 1
     return items
+
+
+def _ticks(quarters: Fraction | float) -> int:
+    """Round a time: MusicXML counts in whole divisions, which thirds of sevenths do not survive."""
+    return round(Fraction(quarters) * _TICKS_PER_QUARTER)
 
 
 def _elements(measure: stream.Measure) -> Iterator[tuple[Fraction, Music21Object]]:
@@ -88,14 +98,13 @@ def _elements(measure: stream.Measure) -> Iterator[tuple[Fraction, Music21Object
 
 
 def _add_note(items: Items, place: tuple[object, ...], element: Music21Object) -> None:
-    length = Fraction(element.duration.quarterLength)
+    length = _ticks(element.duration.quarterLength)
     grace = element.duration.isGrace
     for one in element.notes if isinstance(element, chord.ChordBase) else (element,):
         pitch = one.pitch if isinstance(one, note.Note) else one.displayPitch()
         name = pitch.nameWithOctave
         items["graces" if grace else "notes"][*place, name, length] += 1
-        tied = one.tie or element.tie
-        if tied is not None and tied.type in ("start", "continue"):
+        if one.tie is not None and one.tie.type in ("start", "continue"):
             items["ties"][*place, name] += 1
         if element.duration.tuplets and not grace:
             items["tuplets"][*place, name, element.duration.aggregateTupletMultiplier()] += 1

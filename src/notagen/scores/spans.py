@@ -37,8 +37,10 @@ class Spans:
         places: Mapping[int, Place],
     ) -> None:
         start, end = places.get(id(first)), places.get(id(last))
-        if start is None or end is None or start[0] != end[0] or start[1] > end[1]:
+        if start is None or end is None or start[0] != end[0]:
             return
+        if start > end:  # begins and ends within one long note: music21 names its neighbours
+            first = last
         if isinstance(span, spanner.Slur):
             if start != end:
                 self.slurs_opening[id(first)] += 1

@@ -59,7 +59,7 @@ class VoiceReader:
             if token.kind == "overlay":
                 longest, self._clock = max(longest, self._clock), Fraction(0)
             elif token.kind == "rest" and token.letter in "ZX":
-                self._place_timed(self._rest(token), duration.Duration(whole))
+                self._place_timed(self._rest(token), make_duration(whole))
             else:
                 self._read(token)
         self._end_beam()

@@ -1,0 +1,49 @@
+import pytest
+import torch
+import torch.distributed as dist
+from random_pieces import random_piece
+from torch import multiprocessing
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor
+
+from notagen.model import ModelConfig, NotaGen
+from notagen.model.parallel import shard
+
+RANKS = 2
+
+
+def new_model():
+    torch.manual_seed(0)
+    return NotaGen(ModelConfig(2, 1, 64, 16, dropout=0.0))
+
+
+def sharded_gradients(rank, chunk, folder):
+    """Gradients of the mean over ranks, each with pieces of its own; rank 0 saves them."""
+    torch.set_num_threads(1)
+    store = dist.FileStore(str(folder / "rendezvous"), RANKS)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=RANKS)
+    model = new_model()
+    shard(model, init_device_mesh("cpu", (RANKS,)))
+    assert all(isinstance(parameter, DTensor) for parameter in model.parameters())
+    model.loss([random_piece(9, seed=rank)], chunk=chunk).backward()
+    gathered = {
+        name: parameter.grad.full_tensor()
+        for name, parameter in model.named_parameters()
+        if parameter.grad is not None
+    }
+    if rank == 0:
+        torch.save(gathered, folder / "grads.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.dist
+@pytest.mark.parametrize("chunk", [None, 3])
+def test_sharded_gradients_are_those_of_one_process(tmp_path, chunk):
+    multiprocessing.spawn(sharded_gradients, args=(chunk, tmp_path), nprocs=RANKS)
+    model = new_model()
+    losses = [model.loss([random_piece(9, seed=rank)]) for rank in range(RANKS)]
+    torch.stack(losses).mean().backward()
+    found = torch.load(tmp_path / "grads.pt")
+    assert found
+    for name, grad in found.items():
+        torch.testing.assert_close(grad, model.get_parameter(name).grad, msg=name)
