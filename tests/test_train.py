@@ -74,3 +74,46 @@ def test_a_corpus_smaller_than_a_batch_is_refused(run, corpus):
 def test_nothing_to_resume_is_said(run, corpus):
     with pytest.raises(SystemExit, match="nothing to resume"):
         run("train", *small(corpus, "resume=true"))
+
+
+def test_stages_follow_one_another(run, corpus):
+    """pretrain, then finetune: found by itself, conditioned, starting from its weights."""
+    with pytest.raises(SystemExit, match="goes on from other weights"):
+        run("train", *small(corpus, "stage=finetune", "run=chain"))
+    run("train", *small(corpus, "run=chain"))
+    still = ("optimizer.lr=0.0", "optimizer.weight_decay=0.0")
+    run("train", *small(corpus, "stage=finetune", "run=chain", *still))
+    before = NotaGen.from_pretrained("runs/chain/pretrain/model").state_dict()
+    after = NotaGen.from_pretrained("runs/chain/finetune/model").state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    prompts = json.loads(Path("runs/chain/finetune/model/prompts.json").read_text())
+    assert prompts == [["Classical", "Haydn, Joseph", "Chamber"]]
+    with pytest.raises(SystemExit, match='composer "Cage, John" is unknown'):
+        run(
+            "generate",
+            "weights=runs/chain/finetune/model",
+            "prompt.period=Classical",
+            "prompt.composer='Cage, John'",
+            "prompt.instrumentation=Chamber",
+        )
+
+
+def test_weights_of_another_size_are_refused(run, corpus):
+    run("train", *small(corpus, "run=one"))
+    start = ("run=two", "init_from=runs/one/pretrain/checkpoints/best.ckpt")
+    with pytest.raises(SystemExit, match="of another size"):
+        run("train", *small(corpus, *start, "model.hidden_size=128"))
+    with pytest.raises(SystemExit, match="no weights at nowhere"):
+        run("train", *small(corpus, "run=two", "init_from=nowhere"))
+    run("train", *small(corpus, *start))
+
+
+def test_posttrain_chooses_pieces(run, corpus):
+    run("train", *small(corpus, "run=part"))
+    posttrain = ("stage=posttrain", "run=part", "stage.data.batch_size=1")
+    with pytest.raises(SystemExit, match=r"cannot choose pieces.*columns are piece"):
+        run("train", *small(corpus, *posttrain, "stage.data.select='colour == 3'"))
+    with pytest.raises(SystemExit, match="no validation pieces"):
+        run("train", *small(corpus, *posttrain, "stage.data.select='voices == 7'"))
+    run("train", *small(corpus, *posttrain, "stage.data.select='voices == 4'"))
+    assert Path("runs/part/posttrain/model/model.safetensors").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from omegaconf import DictConfig
 
@@ -20,13 +21,16 @@ def main(config: DictConfig) -> float:
 
     import lightning as L
 
+    from notagen import weights
     from notagen.model import ModelConfig, NotaGen
     from notagen.prompt import save_known
 
     quiet()
     L.seed_everything(config.seed, verbose=False)
-    sizes = ModelConfig(**plain(config.model, "name"))
-    model = NotaGen(sizes)
+    model = NotaGen(ModelConfig(**plain(config.model, "name")))
+    source = last or config.init_from or _predecessor(out.parent, config.stage)
+    if last is None and source is not None:
+        weights.load_into(model, str(source))
     parameters = sum(weight.numel() for weight in model.parameters())
     data = build(config.stage.data)
     stage = build(
@@ -48,7 +52,7 @@ def main(config: DictConfig) -> float:
             "corpus": config.stage.data.path,
             "steps": config.trainer.max_steps,
             "devices": f"{trainer.num_devices} x {trainer.accelerator.__class__.__name__}",
-            "from": last or "random weights",
+            "from": source or "random weights",
             "out": out,
         },
     )
@@ -62,15 +66,28 @@ def main(config: DictConfig) -> float:
     return float(checkpoint.best_model_score)
 
 
-def _checkpoint_to_resume(out: Path, resume: bool) -> Path | None:
+def _predecessor(run: Path, stage: DictConfig) -> Path | None:
+    """The weights that the stage goes on from: the latest of those it may follow in this run."""
+    candidates = [run / name / "model" for name in stage.follows]
+    found = next((path for path in candidates if path.is_dir()), None)
+    if found is None and candidates:
+        raise UserError(
+            f"stage={stage.name} goes on from other weights, and there are none at "
+            f"{' or '.join(map(str, candidates))}; train that stage first with the same run=, "
+            "or give init_from="
+        )
+    return found
+
+
+def _checkpoint_to_resume(out: Path, resume: bool | Literal["auto"]) -> Path | None:
     last = out / "checkpoints" / "last.ckpt"
-    if resume and not last.exists():
+    if resume is True and not last.exists():
         raise UserError(f"there is nothing to resume: {last} does not exist; leave out resume=true")
-    if not resume and last.exists():
+    if resume is False and last.exists():
         raise UserError(
             f"{out} holds an earlier run; go on with it (resume=true) or name another (run=NAME)"
         )
-    return last if resume else None
+    return last if last.exists() else None
 
 
 if __name__ == "__main__":

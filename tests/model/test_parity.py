@@ -1,4 +1,4 @@
-"""Our model against the published program's answers, and against its formulation written plainly."""
+"""Our model against the published program's answers, and its formulation written plainly."""
 
 import json
 from pathlib import Path

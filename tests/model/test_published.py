@@ -91,6 +91,11 @@ def test_a_file_of_another_kind_is_named_with_the_reason(contents, tmp_path, nam
     assert str(path) in str(error.value)
 
 
+def test_a_missing_file_is_called_missing(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.pth"):
+        NotaGen.from_published(tmp_path / "nowhere.pth")
+
+
 def test_what_is_no_checkpoint_at_all_is_named(tmp_path):
     text, other = tmp_path / "text.pth", tmp_path / "list.pth"
     text.write_text("X:1")

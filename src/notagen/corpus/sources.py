@@ -5,24 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from notagen.prompt import Prompt
+
+UNKNOWN = Prompt("", "", "")
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One score file and its labels: period, composer and instrumentation of the prompt."""
+    """One score file.
 
-    piece: str  # name that stays the same from machine to machine: "bach/bwv269.mxl"
+    ``piece`` stays the same from machine to machine: ``bach/bwv269.mxl``. ``labels`` that are
+    unknown are empty; None asks the score itself for its composer. ``split`` is empty where the
+    piece's name decides.
+    """
+
+    piece: str
     path: Path
-    period: str
-    composer: str
-    instrumentation: str
-
-
-def chorales() -> list[Source]:
-    """The Bach chorales that music21 installs: 410 MusicXML files, four voices in most of them."""
-    from music21 import corpus
-
-    paths = sorted(Path(path) for path in corpus.getComposer("bach", fileExtensions=("xml", "mxl")))
-    return [
-        Source(f"bach/{path.name}", path, "Baroque", "Bach, Johann Sebastian", "Choral")
-        for path in paths
-    ]
+    labels: Prompt | None = UNKNOWN
+    split: str = ""
+    licence: str = ""  # what it asks for, where it isn't free to use

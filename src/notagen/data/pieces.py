@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch.utils.data
 
-from notagen.notation import KEYS, Tune
+from notagen.data.keys import Transpose, draw_key
+from notagen.notation import Tune
 from notagen.patches import Patches, encode, window
-
-Transpose = Literal["all", "original"]
+from notagen.prompt import Prompt
 
 
 class Pieces(torch.utils.data.Dataset[Patches]):
@@ -24,18 +24,24 @@ class Pieces(torch.utils.data.Dataset[Patches]):
     Args:
         rows: rows of a prepared corpus.
         patch_length: longest item, in patches.
-        transpose: ``all`` draws one of the 15 major signatures each time, as published for
-            pre-training; ``original`` leaves every piece where it is.
+        transpose: which keys are drawn.
         seed: seed of all draws.
+        prompted: whether a piece begins with its period, composer and instrumentation.
     """
 
     def __init__(
-        self, rows: Sequence[Any], patch_length: int, transpose: Transpose, seed: int
+        self,
+        rows: Sequence[Any],
+        patch_length: int,
+        transpose: Transpose,
+        seed: int,
+        prompted: bool = False,
     ) -> None:
         self.rows = rows
         self.patch_length = patch_length
         self.transpose = transpose
         self.seed = seed
+        self.prompted = prompted
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -44,15 +50,23 @@ class Pieces(torch.utils.data.Dataset[Patches]):
         """uint8 [n, 16] with n at most ``patch_length``."""
         epoch, index = place
         rng = np.random.default_rng((self.seed, epoch, index))
-        tune = Tune.parse(self.rows[index]["text"])
-        if self.transpose == "all":
-            tune = tune.transpose(KEYS[int(rng.integers(len(KEYS)))])
-        return window(encode(tune.to_interleaved(omit_rests=True)), self.patch_length, rng)
+        row = self.rows[index]
+        tune = Tune.parse(row["text"])
+        if self.transpose != "original":
+            tune = tune.transpose(draw_key(tune.key, self.transpose, rng))
+        return window(_patches(row, tune, self.prompted), self.patch_length, rng)
 
 
-def fixed_pieces(rows: Sequence[Any], patch_length: int) -> list[Patches]:
+def fixed_pieces(rows: Sequence[Any], patch_length: int, prompted: bool = False) -> list[Patches]:
     """Pieces for evaluation, always the same: the original key and the head of the body."""
-    return [
-        encode(Tune.parse(row["text"]).to_interleaved(omit_rests=True))[:patch_length]
-        for row in rows
-    ]
+    return [_patches(row, Tune.parse(row["text"]), prompted)[:patch_length] for row in rows]
+
+
+def prompt_of(row: Any) -> Prompt:
+    """A row's labels."""
+    return Prompt(row["period"], row["composer"], row["instrumentation"])
+
+
+def _patches(row: Any, tune: Tune, prompted: bool) -> Patches:
+    prompt = str(prompt_of(row)) if prompted else ""
+    return encode(prompt + tune.to_interleaved(omit_rests=True))

@@ -66,3 +66,20 @@ def read(path: Path, split: str) -> Dataset:
             f"`python -m notagen.prepare corpus={path.name}` (or give its folder as corpus.path)"
         )
     return load_from_disk(str(path))[split]
+
+
+def select(rows: Dataset, expression: str) -> Dataset:
+    """The rows for which an expression over their columns is true.
+
+    Raises:
+        UserError: the expression cannot be evaluated.
+    """
+    table = rows.remove_columns("text").to_pandas()
+    try:
+        chosen = table.query(expression).index
+    except Exception as error:  # pandas raises whatever the expression runs into
+        raise UserError(
+            f"cannot choose pieces by {expression!r}: {error}; columns are "
+            f"{', '.join(table.columns)}"
+        ) from error
+    return rows.select(chosen)

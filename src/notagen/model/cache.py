@@ -12,7 +12,7 @@ from notagen.model.config import HEAD_SIZE
 class KeyValueCache:
     """Room for `length` tokens in each of `rows` sequences, for every layer of one level.
 
-    What lies behind a sequence's end is never read, so forgetting tokens costs nothing.
+    What lies behind a sequence's end is masked, so forgetting tokens costs nothing.
 
     Args:
         layers: blocks of the level.
@@ -23,8 +23,9 @@ class KeyValueCache:
 
     def __init__(self, layers: int, rows: int, length: int, like: Tensor) -> None:
         heads = like.shape[-1] // HEAD_SIZE
-        # Keys and values in one tensor, so that a step writes both with one copy.
-        self.layers = [like.new_empty(2, rows, heads, length, HEAD_SIZE) for _ in range(layers)]
+        # Keys and values in one tensor, so that a step writes both with one copy. Zeros, since
+        # masked tokens still enter products: NaNs in fresh memory would spread.
+        self.layers = [like.new_zeros(2, rows, heads, length, HEAD_SIZE) for _ in range(layers)]
 
     def keep(self, rows: Sequence[int]) -> None:
         """Drop all other rows; these are numbered anew from 0."""

@@ -24,9 +24,8 @@ class CharDecoder(nn.Module):
         super().__init__()
         self.config = config
         self.wte = nn.Embedding(VOCABULARY, config.hidden_size)
-        self.wpe = nn.Embedding(
-            PATCH_SIZE + 1, config.hidden_size
-        )  # as published; the last is idle
+        # One position more than is ever used, as in the published files.
+        self.wpe = nn.Embedding(PATCH_SIZE + 1, config.hidden_size)
         self.h = Blocks(config.char_layers, config.hidden_size)
         self.ln_f = nn.LayerNorm(config.hidden_size)
         nn.init.normal_(self.wte.weight, std=0.02)

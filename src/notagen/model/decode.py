@@ -56,7 +56,7 @@ class Decoder:
             config.patch_layers, rows, config.patch_length + 1, weight
         )
         self._char_cache = KeyValueCache(config.char_layers, rows, PATCH_SIZE, weight)
-        self._hidden = weight.new_empty(rows, config.patch_length + 1, config.hidden_size)
+        self._hidden = weight.new_zeros(rows, config.patch_length + 1, config.hidden_size)
         # What the first char block computes before attention depends on slot and character only:
         # [16, 128, hidden + 3·hidden], the embedding and its projection side by side.
         embedded = self._chars.wpe.weight[:PATCH_SIZE, None] + weight

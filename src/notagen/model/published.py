@@ -30,6 +30,7 @@ def read(path: str | Path) -> tuple[ModelConfig, Weights]:
     """A published checkpoint's sizes, told from its shapes, and its weights under our names.
 
     Raises:
+        FileNotFoundError: when there is no such file.
         ValueError: when the file is not a NotaGen checkpoint; it names the file and the reason.
     """
     theirs = _load(path)
@@ -77,8 +78,9 @@ def to_published(weights: Weights) -> Weights:
 
 def _load(path: str | Path) -> Weights:
     # Other files make the unpickler raise almost anything, so they do not get that far.
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} is not a file that torch.save has written")
+    with Path(path).open("rb") as file:
+        if not zipfile.is_zipfile(file):
+            raise ValueError(f"{path} is not a file that torch.save has written")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError) as error:

@@ -6,7 +6,19 @@ from fractions import Fraction
 from itertools import groupby
 from typing import TypeAlias
 
-from music21 import articulations, chord, clef, dynamics, expressions, harmony, key, meter, note, pitch, tempo
+from music21 import (
+    articulations,
+    chord,
+    clef,
+    dynamics,
+    expressions,
+    harmony,
+    key,
+    meter,
+    note,
+    pitch,
+    tempo,
+)
 from music21.base import Music21Object
 from music21.repeat import RepeatExpression
 

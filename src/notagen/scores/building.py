@@ -15,6 +15,7 @@ from notagen.scores.barlines import endings, put_barlines
 from notagen.scores.fields import key_signature, parse_meter, parse_tempo
 from notagen.scores.header import Group, VoiceLine, staff_plan, voice_line
 from notagen.scores.measure_building import make_measure
+from notagen.scores.ties import join_ties
 from notagen.scores.voice_reading import Placed, VoiceReader
 
 _WHOLE = Fraction(4)  # quarters
@@ -74,8 +75,7 @@ def to_music21(tune: Tune) -> stream.Score:
         score.insert(
             0, layout.StaffGroup(members, symbol=group.symbol, barTogether=group.barlines_joined)
         )
-    if any(line.transpose for line in lines):
-        score.atSoundingPitch = False
+    score.atSoundingPitch = False  # as far as players transpose
     return score
 
 
@@ -101,6 +101,7 @@ def _put_music(
     for number, measure in enumerate(measures, start=0 if measures[0].paddingLeft else 1):
         measure.number = number
     put_barlines(measures, staff[0].barlines)
+    join_ties(measures)
     for span in endings(measures, staff[0].barlines):
         part.insert(0, span)
     for voice in staff:

@@ -30,7 +30,7 @@ _OPTIONS = {
     "scale": 40,
     "footer": "none",
     "font": _MUSIC_FONT,
-    "smuflTextFont": "none",  # see _outline_music_text
+    "smuflTextFont": "none",  # see _plain
 }
 _PNG_ZOOM = 1.5
 
@@ -47,7 +47,7 @@ def svg(tune: Tune) -> list[str]:
     if not toolkit.loadData(to_musicxml(tune)):
         raise ScoreError("verovio can't engrave this score; see its message above.")
     pages = range(1, toolkit.getPageCount() + 1)
-    return [_outline_music_text(toolkit.renderToSVG(page)) for page in pages]
+    return [_plain(toolkit.renderToSVG(page)) for page in pages]
 
 
 def png(page: str) -> bytes:
@@ -65,12 +65,18 @@ def png(page: str) -> bytes:
 
 
 def pdf(pages: Sequence[str]) -> bytes:
-    """Bind SVG pages into a PDF of A4 pages, as vectors."""
+    """Bind SVG pages into a PDF of A4 pages, as vectors.
+
+    Raises:
+        ScoreError: a page is no SVG.
+    """
     document = io.BytesIO()
     canvas = Canvas(document, pagesize=A4)
     width, height = A4
     for page in pages:
         drawing = svg2rlg(io.BytesIO(page.encode()))
+        if drawing is None:
+            raise ScoreError("A page is not SVG that svglib can read.")
         scale = width / drawing.width
         drawing.scale(scale, scale)
         renderPDF.draw(drawing, canvas, 0, height - drawing.height * scale)
@@ -79,14 +85,20 @@ def pdf(pages: Sequence[str]) -> bytes:
     return document.getvalue()
 
 
-def _outline_music_text(page: str) -> str:
-    """Draw the note of a tempo mark as an outline, and set the words behind it plainly.
+def _plain(page: str) -> str:
+    """Rewrite verovio's SVG with what every reader of SVG understands alike.
 
-    verovio writes it as text in its music font, which only browsers can take from the page.
+    The drawing inside a drawing becomes one with the page's coordinates; the note of a tempo mark,
+    written as text in a music font that only browsers can load from the page, becomes an outline.
     """
     ElementTree.register_namespace("", _SVG)
     ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
     root = ElementTree.fromstring(page)
+    drawing = root.find(f"{{{_SVG}}}svg")
+    if drawing is None:
+        raise ScoreError("verovio returned a page without a drawing.")
+    root.set("viewBox", drawing.attrib.pop("viewBox"))
+    drawing.tag = f"{{{_SVG}}}g"
     for group in root.iter(f"{{{_SVG}}}g"):
         for text in group.findall(f"{{{_SVG}}}text"):
             spans = [span for span in text.iter(f"{{{_SVG}}}tspan") if (span.text or "").strip()]

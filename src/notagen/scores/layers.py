@@ -11,7 +11,8 @@ from music21.base import Music21Object
 
 EIGHTHS_PER_QUARTER = 2  # the unit of all lengths here is ABC's L:1/8
 
-_NEAR = Fraction(1, 2)  # eighths
+_FINEST = 192  # the largest divisor of an eighth that is taken as meant
+_TUPLETS = 96  # the largest to look for when it is not
 
 # At one onset fields come first, in this order, then other marks, then notes.
 _FIELDS = (clef.Clef, key.KeySignature, meter.TimeSignature, tempo.TempoIndication)
@@ -36,8 +37,13 @@ class Layer:
 
 
 def eighths(quarters: float | Fraction) -> Fraction:
-    """Turn music21's quarter lengths into exact eighths."""
-    return Fraction(quarters) * EIGHTHS_PER_QUARTER
+    """Turn music21's quarter lengths into eighths.
+
+    Exact, but for the fractions that no notation has: files that count in 1024ths of a quarter
+    round their triplets, and 341/1024 means a third.
+    """
+    exact = Fraction(quarters) * EIGHTHS_PER_QUARTER
+    return exact if exact.denominator <= _FINEST else exact.limit_denominator(_TUPLETS)
 
 
 def sounding_voices(part: stream.Part) -> set[str]:
@@ -65,7 +71,7 @@ def layers(measure: stream.Measure, sounding: Collection[str]) -> list[Layer]:
     """Cut a measure into layers: one for each sounding voice, then more for notes that overlap.
 
     What stands in no voice belongs to the first layer. Clefs, keys and metres come in every layer,
-    other marks in the one with the note that they stand at.
+    other marks in the first with a note at their onset.
     """
     voices = sorted((v for v in measure.voices if str(v.id) in sounding), key=_voice_order)
     rows = [Layer() for _ in voices or [None]]
@@ -79,11 +85,8 @@ def layers(measure: stream.Measure, sounding: Collection[str]) -> list[Layer]:
         else:
             marks.append(Event(onset, element))
     for mark in marks:
-        if _is_staff_wide(mark):
-            for row in rows:
-                row.events.append(mark)
-        else:
-            _put_mark(rows, mark)
+        for row in rows if _is_staff_wide(mark) else [_row_at(rows, mark.onset)]:
+            row.events.append(mark)
     for row in rows:
         row.events.sort(key=_order)
     return rows
@@ -126,19 +129,9 @@ def _row_with_room(rows: list[Layer], home: int, voices: int, event: Event) -> L
     return rows[-1]
 
 
-def _put_mark(rows: list[Layer], mark: Event) -> None:
-    """Put a mark at the nearest note, or where it stands when no note is near.
-
-    Editors move marks a little to the side, and music21 takes that for time.
-    """
-    near = [
-        (abs(event.onset - mark.onset), index, event.onset)
-        for index, row in enumerate(rows)
-        for event in row.events
-        if event.length and abs(event.onset - mark.onset) < _NEAR
-    ]
-    _, index, onset = min(near, default=(0, 0, mark.onset))
-    rows[index].events.append(Event(onset, mark.element))
+def _row_at(rows: Sequence[Layer], onset: Fraction) -> Layer:
+    """Return the first layer with a note at an onset, else the first of all."""
+    return next((row for row in rows if any(e.onset == onset for e in row.events)), rows[0])
 
 
 def _order(event: Event) -> tuple[Fraction, int]:

@@ -33,7 +33,8 @@ def make_duration(quarters: Fraction, tuplet: duration.Tuplet | None = None) -> 
             written.appendTuplet(tuplet)
             return written
     made = duration.Duration(quarters)
-    if any(t.durationNormal.quarterLength < _SHORTEST for t in made.tuplets):
+    unwritable = made.type == "inexpressible"
+    if unwritable or any(t.durationNormal.quarterLength < _SHORTEST for t in made.tuplets):
         # No notation says this (rounding in a source file): the nearest note, its time kept.
         nearest, _ = duration.quarterLengthToClosestType(quarters)
         made = duration.Duration(type=nearest)

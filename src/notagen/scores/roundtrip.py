@@ -58,9 +58,7 @@ def add(total: dict[str, Agreement], more: dict[str, Agreement]) -> dict[str, Ag
 
 
 def _items(score: stream.Score) -> Items:
-    items: _TICKS_PER_QUARTER = 480
-
-Items = defaultdict(Counter)
+    items: Items = defaultdict(Counter)
     places: dict[int, tuple[object, ...]] = {}
     for number, part in enumerate(score.parts):
         for index, measure in enumerate(part.getElementsByClass(stream.Measure)):

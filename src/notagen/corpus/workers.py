@@ -1,0 +1,145 @@
+"""Readers in processes of their own, so that no file can stop a run.
+
+A file may hang its reader, fill its memory or crash it. Each reader has one file at a time; when
+it dies or takes too long, that file gets a :class:`Failure` and a new reader takes its place.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from multiprocessing.connection import Connection, wait
+from typing import Generic, TypeVar
+
+from notagen.errors import UserError
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+# Readers are forked off one clean process that has imported this once: a new one takes no time.
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["notagen.corpus.reading"])
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a job has no result."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one job may take: seconds, and bytes of address space (kept to on Linux alone)."""
+
+    seconds: float
+    memory: int
+
+
+def each(
+    function: Callable[[Job], Result], jobs: Iterable[Job], processes: int, limits: Limits
+) -> Iterator[tuple[Job, Result | Failure]]:
+    """Call a function with each job; the results come as they are ready.
+
+    Args:
+        function: can be pickled, raises nothing, and never returns None.
+        jobs: drawn one by one, as readers are free.
+        processes: number of readers.
+        limits: of each job.
+
+    Raises:
+        UserError: a reader cannot start within the limits.
+    """
+    waiting = iter(jobs)
+    busy: list[_Reader[Job, Result]] = []
+    try:
+        for job in islice(waiting, processes):
+            busy.append(_Reader(function, limits))
+            busy[-1].give(job)
+        while busy:
+            soonest = min(reader.deadline for reader in busy)
+            wait([r.connection for r in busy], max(0.0, soonest - time.monotonic()))
+            for reader in [reader for reader in busy if reader.has_ended()]:
+                yield reader.job, reader.take()
+                for job in islice(waiting, 1):
+                    reader.give(job)
+                    break
+                else:
+                    busy.remove(reader)
+                    reader.stop()
+    finally:
+        for reader in busy:
+            reader.stop()
+
+
+class _Reader(Generic[Job, Result]):
+    """A process, the job it has, and when that must be done."""
+
+    job: Job
+    deadline: float
+
+    def __init__(self, function: Callable[[Job], Result], limits: Limits) -> None:
+        self.function = function
+        self.limits = limits
+        self._start()
+
+    def _start(self) -> None:
+        self.connection, far_end = _CONTEXT.Pipe()
+        self.process = _CONTEXT.Process(
+            target=_serve, args=(far_end, self.function, self.limits.memory), daemon=True
+        )
+        self.process.start()
+        far_end.close()  # so that the reader's death closes the pipe
+        try:
+            self.connection.recv()  # imports are done; the clock of the first job may run
+        except EOFError:
+            raise UserError(
+                f"no reader can start within {self.limits.memory:,} bytes of memory; "
+                "raise limits.memory_gb"
+            ) from None
+
+    def give(self, job: Job) -> None:
+        if not self.process.is_alive():
+            self._start()
+        self.job = job
+        self.deadline = time.monotonic() + self.limits.seconds
+        self.connection.send(job)
+
+    def has_ended(self) -> bool:
+        return self.connection.poll() or time.monotonic() >= self.deadline
+
+    def take(self) -> Result | Failure:
+        if not self.connection.poll():
+            self.stop()
+            return Failure(f"too slow: not read within {self.limits.seconds:g} seconds")
+        try:
+            result: Result = self.connection.recv()
+        except (EOFError, OSError):
+            self.process.join()
+            self.stop()
+            return Failure(f"crashed: its reader ended with exit code {self.process.exitcode}")
+        return result
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+
+
+def _serve(connection: Connection, function: Callable[[Job], object], memory: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which stops us
+    if sys.platform == "linux":
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    connection.send("ready")
+    while True:
+        try:
+            job = connection.recv()
+        except EOFError:
+            return  # the parent is gone
+        connection.send(function(job))

@@ -1,0 +1,64 @@
+"""A tune as sound: a small organ of sine waves, for notebooks and TensorBoard."""
+
+from __future__ import annotations
+
+import io
+import wave
+
+import numpy as np
+from numpy.typing import NDArray
+
+from notagen.notation import Tune
+from notagen.scores.building import to_music21
+
+RATE = 22_050  # samples a second
+_HARMONICS = (1.0, 0.5, 0.3, 0.15, 0.1, 0.05)  # loudness of the fundamental and its overtones
+_ATTACK, _RELEASE, _FADE = 0.015, 0.12, 1.2  # seconds; the last is how a held note decays
+_PEAK = 0.8
+
+
+def samples(tune: Tune) -> tuple[NDArray[np.float32], int]:
+    """Play a tune at its tempo (120 quarters a minute without one), repeats played once.
+
+    Returns float32 samples [n], mono, at most 0.8 in size, and the rate in samples a second.
+    """
+    score = to_music21(tune).toSoundingPitch().stripTies()
+    notes = [
+        (entry["offsetSeconds"], entry["durationSeconds"], pitch.frequency)
+        for entry in score.flatten().secondsMap
+        for pitch in getattr(entry["element"], "pitches", ())
+        if entry["durationSeconds"] > 0
+    ]
+    end = max((onset + length for onset, length, _ in notes), default=0.0) + _RELEASE
+    mix = np.zeros(int(end * RATE) + 1, dtype=np.float32)
+    for onset, length, frequency in notes:
+        sound = _note(frequency, length)
+        start = int(onset * RATE)
+        room = mix[start : start + len(sound)]
+        room += sound[: len(room)]
+    loudest = float(np.abs(mix).max())
+    return (mix * (_PEAK / loudest) if loudest else mix), RATE
+
+
+def wav(tune: Tune) -> bytes:
+    """Play a tune as a WAV file: 16 bits, mono."""
+    sound, rate = samples(tune)
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(rate)
+        writer.writeframes((sound * np.iinfo(np.int16).max).astype("<i2").tobytes())
+    return file.getvalue()
+
+
+def _note(frequency: float, seconds: float) -> NDArray[np.float32]:
+    """Return a note of additive synthesis, softly begun, slowly fading, released at its end."""
+    time = np.arange(int((seconds + _RELEASE) * RATE), dtype=np.float32) / RATE
+    sound = np.zeros_like(time)
+    for number, loudness in enumerate(_HARMONICS, start=1):
+        if number * frequency < RATE / 2:
+            sound += loudness * np.sin(2 * np.pi * number * frequency * time)
+    attack = np.minimum(time / _ATTACK, 1)
+    release = np.clip((seconds + _RELEASE - time) / _RELEASE, 0, 1)
+    return (sound * attack * release * np.exp(-time / _FADE)).astype(np.float32)

@@ -1,0 +1,9 @@
+"""Fine-tuning: pieces with period, composer and instrumentation (paper, section 3.2)."""
+
+from __future__ import annotations
+
+from notagen.stages.language_model import LanguageModel
+
+
+class Finetune(LanguageModel):
+    """The stage that learns to answer prompts."""

@@ -1,0 +1,60 @@
+"""Engraved pages: what they show, and that no font or system library is missing."""
+
+import io
+import re
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from tests.scores.pieces import DUET, one_voice
+
+from notagen.notation import Tune
+from notagen.scores.engrave import pdf, png, svg
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    (page,) = svg(one_voice('"^dolce" c2 !fermata!d2 e2 f2 | g4 c\'4 |]'))
+    return page
+
+
+def shades(image: bytes) -> NDArray[np.uint8]:
+    """Return the grey level of each pixel of a PNG: [rows, columns]."""
+    return np.asarray(Image.open(io.BytesIO(image)).convert("L"))
+
+
+def test_shows_notes_fermata_words_and_tempo(page: str) -> None:
+    assert len(re.findall('class="note"', page)) == 6
+    assert len(re.findall('class="fermata', page)) == 1
+    assert "dolce" in page
+    assert re.search(r"=\s100<", page)
+
+
+def test_needs_no_music_font(page: str) -> None:
+    assert "font-face" not in page
+    assert 'font-family="Leipzig"' not in page
+
+
+def test_keyboard_staves() -> None:
+    (page,) = svg(Tune.parse(DUET))
+    assert len(re.findall('class="staff"', page)) == 2 * 2
+    assert len(re.findall('class="note"', page)) == 10
+    assert "Piano" in page
+
+
+def test_long_music_takes_pages() -> None:
+    assert len(svg(one_voice("c/d/e/f/g/a/b/c'/ c/d/e/f/g/a/b/c'/ | " * 90))) > 1
+
+
+def test_png_draws_the_words(page: str) -> None:
+    with_words = shades(png(page))
+    assert with_words.shape[1] == 1260
+    without = shades(png(page.replace("dolce", "")))
+    assert (with_words < 128).sum() > (without < 128).sum() > 0
+
+
+def test_pdf_has_all_pages(page: str) -> None:
+    document = pdf([page, page])
+    assert document.startswith(b"%PDF")
+    assert re.search(rb"/Count 2\b", document)
