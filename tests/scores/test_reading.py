@@ -112,7 +112,7 @@ def test_rounded_triplets_are_triplets() -> None:
         one.duration.linked = False
         one.duration.quarterLength = length
     (bar,) = from_music21(score_of([measure(*notes, note.Note("D4"))])).bars
-    assert bar["1"].text == "(3C C C D2"
+    assert bar["1"].text == "(3CCC D2"
 
 
 def test_slurs_between_voices_are_left_out() -> None:

@@ -1,0 +1,88 @@
+"""What is looked at before a file is parsed: its kind, its size, and what its XML declares.
+
+A parser that is handed a hostile file may fill the memory (entities that expand into one another,
+archives of zeros) or read other files (external entities). MusicXML needs no entities, so files
+that declare any are refused.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, NoReturn
+from xml.parsers import expat
+
+_CHUNK = 1 << 16
+
+
+class Refused(ValueError):
+    """A file that is not to be parsed; the message says why."""
+
+
+def check(path: Path, largest: int) -> None:
+    """Refuse what a parser should not be handed.
+
+    Args:
+        path: a score file; read, never executed or unpacked to disk.
+        largest: bytes that a file may have, and an archive's members together, unpacked.
+
+    Raises:
+        Refused: no regular file, empty, too large, or its XML declares entities.
+        OSError: the file cannot be read.
+        zipfile.BadZipFile: an .mxl file is not an archive.
+    """
+    if not path.is_file():  # a pipe would never end
+        raise Refused("not a file")
+    _check_size(path.stat().st_size, largest)
+    suffix = path.suffix.lower()
+    if suffix == ".mxl":
+        with zipfile.ZipFile(path) as archive:
+            # Reading stops at the size that is declared here, so that it can't be exceeded.
+            _check_size(sum(member.file_size for member in archive.infolist()), largest)
+            for document in open_documents(archive):
+                _check_declarations(document)
+    elif suffix in (".xml", ".musicxml"):
+        with path.open("rb") as document:
+            _check_declarations(document)
+
+
+def open_documents(archive: zipfile.ZipFile) -> Iterator[IO[bytes]]:
+    """The XML files in an .mxl archive, whatever their names."""
+    for member in archive.infolist():
+        if member.filename.lower().endswith((".xml", ".musicxml")):
+            with archive.open(member) as document:
+                yield document
+
+
+def _check_size(size: int, largest: int) -> None:
+    if size == 0:
+        raise Refused("empty")
+    if size > largest:
+        raise Refused(f"{size:,} bytes, and limits.file_mb allows {largest:,}")
+
+
+def _check_declarations(document: IO[bytes]) -> None:
+    """Read up to the first element: declarations can't stand behind it."""
+    parser = expat.ParserCreate()
+    parser.EntityDeclHandler = _refuse_entity
+    parser.StartElementHandler = _stop
+    try:
+        while chunk := document.read(_CHUNK):
+            parser.Parse(chunk)
+    except _RootReached:
+        return
+    except expat.ExpatError:
+        return  # what is no XML is for the reader to say
+
+
+class _RootReached(Exception):
+    pass
+
+
+def _stop(*_: object) -> NoReturn:
+    raise _RootReached
+
+
+def _refuse_entity(name: str, *_: object) -> NoReturn:
+    raise Refused(f"its XML declares an entity ({name})")
