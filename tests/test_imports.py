@@ -11,7 +11,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "notagen"
 LAYERS = [
     {"errors"},
     {"notation"},
-    {"patches", "prompt", "baseline", "allocator", "optimizers"},
+    {"patches", "prompt", "baseline", "processor", "optimizers"},
     {"batch", "metrics"},
     {"model", "data", "reward", "scores"},
     {"corpus", "generation", "weights"},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -13,24 +12,37 @@ from notagen.config import announce, build, command
 @command("prepare")
 def main(config: DictConfig) -> None:
     """Read the scores of ``corpus`` and write the prepared corpus to ``out``."""
+    from notagen.corpus.card import page
     from notagen.corpus.preparing import prepare
+    from notagen.corpus.reading import Reader
+    from notagen.corpus.workers import Limits
+    from notagen.data.storage import is_prepared
 
     out = Path(config.out)
-    if out.exists() and not config.overwrite:
+    if is_prepared(out) and not config.overwrite:
         print(f"{out} is already prepared; overwrite=true makes it anew")
         return
     sources = build(config.corpus.sources)[: config.limit]
+    terms = {f"terms of {s.piece.split('/')[0]}": s.licence for s in sources if s.licence}
     announce(
         "prepare",
         {
             "corpus": config.corpus.name,
-            "scores": len(sources),
-            "validation": f"{config.validation_share:.0%} of the pieces, by name",
+            "files": len(sources),
+            **terms,
+            "validation": f"{config.rules.validation_share:.0%} of the pieces, by name",
             "out": out,
         },
     )
-    card = prepare(sources, out, config.validation_share, config.processes)
-    print(json.dumps(card, indent=2))
+    card = prepare(
+        sources,
+        out,
+        rules=build(config.rules),
+        reader=Reader(largest=int(config.limits.file_mb * 1e6)),
+        limits=Limits(config.limits.seconds, int(config.limits.memory_gb * 1e9)),
+        processes=config.processes,
+    )
+    print(page(config.corpus.name, card))
     print(f"prepared corpus: {out}")
 
 

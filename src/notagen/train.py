@@ -7,7 +7,7 @@ from typing import Literal
 
 from omegaconf import DictConfig
 
-from notagen.allocator import keep_freed_memory
+from notagen import processor
 from notagen.config import announce, build, command, plain, quiet, save
 from notagen.errors import UserError
 
@@ -17,7 +17,7 @@ def main(config: DictConfig) -> float:
     """Train ``stage`` and write its weights; return the best validation bits per character."""
     out = Path(config.out)
     last = _checkpoint_to_resume(out, config.resume)
-    keep_freed_memory()
+    processor.settle()
 
     import lightning as L
 

@@ -21,6 +21,7 @@ BARS = {
     "rests": "z2 x2 c2 !fermata!z2",
     "graces": "{d} c2 e{fg} f2 g2 g",
     "a tie over a grace note": "c4-{d} c4",
+    "its accidental too": "z4 _e4- |{d} e4 e4",
     "slurs": "(c2 d2) (e2 f2) | (G(F)FE) (ED C2)",
     "articulations": ".c2 !tenuto!d2 !>!e2 !^!f2 | !wedge!g2 uc2 vd2 !1!e2",
     "ornaments": "Tc2 Md2 Pe2 !turn!f2 | !fermata!c8",

@@ -62,25 +62,28 @@ def shingles(tune: Tune) -> set[bytes]:
 
 
 def _events(tune: Tune, voice: str) -> Iterator[tuple[tuple[int, ...] | None, str]]:
-    """Semitones from the last top note down or up to each note of a chord, and the duration.
+    """Semitones from the top note before to each note of a chord, and its duration.
 
-    Rests have no semitones. Durations are parts of a whole note, ``1/8``.
+    Rests have no semitones. Durations are parts of a whole note: ``1/8``. Grace notes are left
+    out.
     """
     unit = tune.unit_length
     before: int | None = None
     for pitches, duration in _sounds(tune, voice):
-        if duration == 0:  # grace notes
+        if duration == 0:
             continue
-        if pitches and before is None:
+        if pitches:
+            start = pitches[-1] if before is None else before
             before = pitches[-1]
-        intervals = tuple(pitch - before for pitch in pitches) or None
-        before = pitches[-1] if pitches else before
-        yield intervals, str(duration * unit)
+            yield tuple(pitch - start for pitch in pitches), str(duration * unit)
+        else:
+            yield None, str(duration * unit)
 
 
 def _sounds(tune: Tune, voice: str) -> Iterator[tuple[list[int], Fraction]]:
-    """Pitches in semitones and duration of each note, chord, rest and grace note."""
-    key = next(key for line in tune.header if line.startswith("K:") and (key := parse_key(line[2:])))
+    """Pitches in semitones, lowest first, and duration of each note, chord, rest, grace note."""
+    fields = (line[2:] for line in tune.header if line.startswith("K:"))
+    key = next(key for field in fields if (key := parse_key(field)))
     for voices in tune.bars:
         altered: dict[tuple[str, int], int] = {}  # accidentals last to the end of the bar
         for token in tokens(voices[voice].text if voice in voices else ""):
@@ -88,13 +91,10 @@ def _sounds(tune: Tune, voice: str) -> Iterator[tuple[list[int], Fraction]]:
                 key, altered = changed, {}
             elif token.kind in ("note", "rest", "chord", "grace"):
                 notes = [note for note in token.inner or (token,) if note.kind == "note"]
-                pitches = [_pitch(note, key.signature, altered) for note in notes]
-                yield sorted(pitches), token.duration
+                yield sorted(_pitch(note, key.signature, altered) for note in notes), token.duration
 
 
-def _pitch(
-    note: Token, signature: tuple[int, ...], altered: dict[tuple[str, int], int]
-) -> int:
+def _pitch(note: Token, signature: tuple[int, ...], altered: dict[tuple[str, int], int]) -> int:
     step = LETTERS.index(note.letter)
     place = (note.letter, note.octave)
     if note.accidental:

@@ -16,7 +16,7 @@ from xml.parsers import expat
 _CHUNK = 1 << 16
 
 
-class Refused(ValueError):
+class RefusedError(ValueError):
     """A file that is not to be parsed; the message says why."""
 
 
@@ -28,12 +28,12 @@ def check(path: Path, largest: int) -> None:
         largest: bytes that a file may have, and an archive's members together, unpacked.
 
     Raises:
-        Refused: no regular file, empty, too large, or its XML declares entities.
+        RefusedError: no regular file, empty, too large, or its XML declares entities.
         OSError: the file cannot be read.
         zipfile.BadZipFile: an .mxl file is not an archive.
     """
     if not path.is_file():  # a pipe would never end
-        raise Refused("not a file")
+        raise RefusedError("not a file")
     _check_size(path.stat().st_size, largest)
     suffix = path.suffix.lower()
     if suffix == ".mxl":
@@ -48,41 +48,31 @@ def check(path: Path, largest: int) -> None:
 
 
 def open_documents(archive: zipfile.ZipFile) -> Iterator[IO[bytes]]:
-    """The XML files in an .mxl archive, whatever their names."""
+    """All members of an .mxl archive: the score in it may have any name."""
     for member in archive.infolist():
-        if member.filename.lower().endswith((".xml", ".musicxml")):
-            with archive.open(member) as document:
-                yield document
+        with archive.open(member) as document:
+            yield document
 
 
 def _check_size(size: int, largest: int) -> None:
     if size == 0:
-        raise Refused("empty")
+        raise RefusedError("empty")
     if size > largest:
-        raise Refused(f"{size:,} bytes, and limits.file_mb allows {largest:,}")
+        raise RefusedError(f"{size:,} bytes, and limits.file_mb allows {largest:,}")
 
 
 def _check_declarations(document: IO[bytes]) -> None:
     """Read up to the first element: declarations can't stand behind it."""
+    elements: list[str] = []
     parser = expat.ParserCreate()
     parser.EntityDeclHandler = _refuse_entity
-    parser.StartElementHandler = _stop
+    parser.StartElementHandler = lambda name, _: elements.append(name)
     try:
-        while chunk := document.read(_CHUNK):
+        while not elements and (chunk := document.read(_CHUNK)):
             parser.Parse(chunk)
-    except _RootReached:
-        return
     except expat.ExpatError:
-        return  # what is no XML is for the reader to say
-
-
-class _RootReached(Exception):
-    pass
-
-
-def _stop(*_: object) -> NoReturn:
-    raise _RootReached
+        return  # that it is no XML is for the reader to say
 
 
 def _refuse_entity(name: str, *_: object) -> NoReturn:
-    raise Refused(f"its XML declares an entity ({name})")
+    raise RefusedError(f"its XML declares an entity ({name})")

@@ -47,9 +47,12 @@ def last_name_first(name: str) -> str:
 def _creators(document: IO[bytes]) -> list[str]:
     """Composers in a MusicXML header, which ends where the list of parts begins."""
     names = []
-    for event, element in ElementTree.iterparse(document, events=("start", "end")):
-        if element.tag == "part-list":
-            break
-        if event == "end" and element.tag == "creator" and element.get("type") == "composer":
-            names.append((element.text or "").strip())
+    try:
+        for event, element in ElementTree.iterparse(document, events=("start", "end")):
+            if element.tag == "part-list":
+                break
+            if event == "end" and element.tag == "creator" and element.get("type") == "composer":
+                names.append((element.text or "").strip())
+    except ElementTree.ParseError:
+        return []  # another member of the archive, such as a picture
     return [name for name in names if name]

@@ -2,125 +2,103 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.progress import Progress
+from rich.progress import Progress, track
 
-from notagen import scores
+from notagen.corpus import journal
+from notagen.corpus.card import page
+from notagen.corpus.journal import Journal
+from notagen.corpus.reading import Reader, failed
+from notagen.corpus.selection import Rules, Selection
 from notagen.corpus.sources import Source
+from notagen.corpus.workers import Failure, Limits, each
 from notagen.data import storage
-from notagen.data.storage import Rejection, Row
+from notagen.data.storage import Row
 from notagen.errors import UserError
-from notagen.notation import Tune
-from notagen.notation.clean import clean
 
 
 def prepare(
-    sources: Sequence[Source], out: Path, validation_share: float, processes: int | None = None
+    sources: Sequence[Source],
+    out: Path,
+    rules: Rules,
+    reader: Reader,
+    limits: Limits,
+    processes: int | None = None,
 ) -> dict[str, Any]:
     """Read every source, leave out what cannot be used, split by piece, and store.
 
+    A run that was killed goes on where it stopped when it is started again. The result depends
+    on the sources and rules alone, not on the number of processes nor on where a run was killed.
+
     Args:
-        sources: the scores.
+        sources: the scores; of duplicates, the first in this order is kept.
         out: folder of the prepared corpus.
-        validation_share: share of the pieces that goes to the validation split.
-        processes: how many readers; one a core when None.
+        rules: what is kept, and how it is split.
+        reader: reads one file.
+        limits: what reading one file may take.
+        processes: how many files are read at a time; one a core when None.
 
     Returns:
-        The data card: counts of pieces, bars, voices, characters, keys, and rejections by reason.
+        The data card: counts of pieces, bars, voices, characters, keys, labels, and rejections by
+        reason.
 
     Raises:
-        UserError: no score could be used.
+        UserError: no score could be used, or ``out`` is something else than a prepared corpus.
     """
-    rows, rejected = _without_duplicates(_read_all(sources, processes or os.cpu_count() or 1))
-    if not rows:
-        raise UserError(f"none of the {len(sources)} scores could be used, so {out} was not made")
-    splits: dict[str, list[Row]] = {name: [] for name in storage.SPLITS}
-    for row in rows:
-        splits[_split(row["piece"], validation_share)].append(row)
-    card = _card(splits, rejected)
-    storage.write(out, splits, rejected, card)
+    storage.check_writable(out)
+    keys = {source: journal.key(source, reader) for source in sources}
+    with Journal(out.with_name(f".{out.name}.read.jsonl")) as read:
+        _read_all(keys, read, reader, limits, processes or os.cpu_count() or 1)
+        selection = Selection(rules)
+        for source, key in track(keys.items(), "finding duplicates"):
+            selection.add(source, key, read[key])
+        if not selection.card.pieces:
+            raise UserError(_nothing_left(selection))
+        made_with = {**asdict(rules), "licences": _licences(sources)}
+        card = {**selection.card.as_dict(), "made_with": made_with}
+        storage.write(
+            out,
+            {split: _rows(read, kept) for split, kept in selection.kept.items() if kept},
+            selection.rejected,
+            card,
+            {"README.md": page(out.name, card).encode(), "card.png": selection.card.picture()},
+        )
+        read.remove()
     return card
 
 
-def _read_all(sources: Sequence[Source], processes: int) -> Iterator[list[Row] | Rejection]:
-    with ProcessPoolExecutor(processes) as pool, Progress() as progress:
-        task = progress.add_task("reading scores", total=len(sources))
-        for result in pool.map(_read, sources, chunksize=4):
-            yield result
+def _read_all(
+    keys: Mapping[Source, str], read: Journal, reader: Reader, limits: Limits, processes: int
+) -> None:
+    """Write into the journal what becomes of each source that it does not have yet."""
+    waiting = [source for source, key in keys.items() if key not in read]
+    with Progress() as progress:
+        done = len(keys) - len(waiting)
+        task = progress.add_task("reading scores", total=len(keys), completed=done)
+        for source, result in each(reader, waiting, processes, limits):
+            outcome = failed(source, result.reason) if isinstance(result, Failure) else result
+            read.add(keys[source], outcome)
             progress.advance(task)
 
 
-def _read(source: Source) -> list[Row] | Rejection:
-    try:
-        tunes = scores.read(source.path)
-    except scores.ScoreError as error:
-        return {"piece": source.piece, "reason": f"unreadable: {error}"}
-    if len(tunes) == 1:
-        return [_row(source, source.piece, tunes[0])]
-    return [_row(source, f"{source.piece}#{i}", tune) for i, tune in enumerate(tunes, start=1)]
+def _rows(read: Journal, kept: Mapping[str, Sequence[int]]) -> Iterator[Row]:
+    for key, places in kept.items():
+        pieces = read[key]["pieces"]
+        yield from (pieces[place]["row"] for place in places)
 
 
-def _row(source: Source, piece: str, tune: Tune) -> Row:
-    tune = Tune.parse(clean(tune.to_standard()))
-    text = tune.to_interleaved()
-    return {
-        "piece": piece,
-        "text": text,
-        "period": source.period,
-        "composer": source.composer,
-        "instrumentation": source.instrumentation,
-        "key": tune.key,
-        "bars": len(tune.bars),
-        "voices": len(tune.voices),
-        "characters": len(text),
-    }
+def _licences(sources: Sequence[Source]) -> list[str]:
+    return sorted({source.licence for source in sources} - {""})
 
 
-def _without_duplicates(
-    results: Iterable[list[Row] | Rejection],
-) -> tuple[list[Row], list[Rejection]]:
-    """Keep the first of all pieces that are the same music, in whatever key."""
-    kept: dict[str, Row] = {}
-    rejected: list[Rejection] = []
-    for result in results:
-        if isinstance(result, dict):
-            rejected.append(result)
-            continue
-        for row in result:
-            first = kept.setdefault(_fingerprint(row["text"]), row)
-            if first is not row:
-                reason = f"duplicate: the same music as {first['piece']}"
-                rejected.append({"piece": row["piece"], "reason": reason})
-    return list(kept.values()), rejected
-
-
-def _fingerprint(text: str) -> str:
-    bars = Tune.parse(text).transpose("C").bars
-    music = "\n".join("|".join(bar.text for bar in voices.values()) for voices in bars)
-    return hashlib.sha256(music.encode()).hexdigest()
-
-
-def _split(piece: str, validation_share: float) -> str:
-    """A piece's split depends on its name alone: adding scores moves none of the others."""
-    place = int.from_bytes(hashlib.sha256(piece.encode()).digest()[:8]) / 2**64
-    return "validation" if place < validation_share else "train"
-
-
-def _card(splits: dict[str, list[Row]], rejected: Sequence[Rejection]) -> dict[str, Any]:
-    rows = [row for part in splits.values() for row in part]
-    reasons = Counter(rejection["reason"].split(":")[0] for rejection in rejected)
-    return {
-        "pieces": {name: len(part) for name, part in splits.items()},
-        "bars": sum(row["bars"] for row in rows),
-        "characters": sum(row["characters"] for row in rows),
-        "voices": dict(sorted(Counter(str(row["voices"]) for row in rows).items())),
-        "keys": dict(Counter(row["key"] for row in rows).most_common()),
-        "rejected": dict(reasons.most_common()),
-    }
+def _nothing_left(selection: Selection) -> str:
+    first = selection.rejected[0]
+    return (
+        f"none of the {len(selection.rejected)} pieces could be used; the first one, "
+        f"{first['piece']}, is {first['reason']}"
+    )

@@ -10,25 +10,27 @@ from typing import TYPE_CHECKING, TypedDict
 from notagen import scores
 from notagen.corpus import metadata
 from notagen.corpus.fingerprint import signature
-from notagen.corpus.guards import Refused, check
+from notagen.corpus.guards import RefusedError, check
 from notagen.corpus.sources import UNKNOWN, Source
+from notagen.errors import UserError
 from notagen.notation import NotationError, Tune, clean
 
-if TYPE_CHECKING:  # readers have no need of the storage library
+if TYPE_CHECKING:  # readers need no Arrow
     from notagen.data.storage import Rejection, Row
+    from notagen.prompt import Prompt
 
 _PLACE = re.compile(r"\b(?:line|bar|measure) \d+")
 
 
 class Piece(TypedDict):
-    """A row, and its MinHash signature in base64."""
+    """A row, and its MinHash signature (uint32 [128]) in base64."""
 
     row: Row
     signature: str
 
 
 class Outcome(TypedDict):
-    """What became of one file: every tune in it is a piece or a rejection."""
+    """What became of a file: every tune in it is a piece or a rejection."""
 
     pieces: list[Piece]
     rejected: list[Rejection]
@@ -36,7 +38,7 @@ class Outcome(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads score files of at most ``largest`` bytes (unpacked)."""
+    """Reads score files of at most ``largest`` bytes, unpacked."""
 
     largest: int
 
@@ -45,12 +47,60 @@ class Reader:
         try:
             check(source.path, self.largest)
             tunes = scores.read(source.path)
-            labels = source.labels or UNKNOWN._replace(composer=metadata.composer(source.path))
-        except Refused as error:
+            composer = "" if source.labels else metadata.composer(source.path)
+        except RefusedError as error:
             return failed(source, f"refused: {error}")
         except Exception as error:  # files fail in any way, and none may stop the run
             return failed(source, f"unreadable: {error or type(error).__name__}")
+        if not tunes:
+            return failed(source, "unreadable: it holds no tune")
+        labels = source.labels or UNKNOWN._replace(composer=composer)
         outcome = Outcome(pieces=[], rejected=[])
         for number, tune in enumerate(tunes, start=1):
             name = source.piece if len(tunes) == 1 else f"{source.piece}#{number}"
-"""
+            try:
+                outcome["pieces"].append(_piece(name, labels, tune))
+            except UserError as error:
+                outcome["rejected"].append(rejection(name, str(source.path), str(error)))
+        return outcome
+
+
+def failed(source: Source, reason: str) -> Outcome:
+    """The outcome of a file that could not be read."""
+    return Outcome(pieces=[], rejected=[rejection(source.piece, str(source.path), reason)])
+
+
+def rejection(piece: str, file: str, reason: str) -> Rejection:
+    """A piece left out; its position is the line or bar that the reason names."""
+    place = _PLACE.search(reason)
+    return {"piece": piece, "file": file, "reason": reason, "position": place[0] if place else ""}
+
+
+def _piece(name: str, labels: Prompt, tune: Tune) -> Piece:
+    """Clean a tune and fingerprint it; UserError says why it cannot be used."""
+    try:
+        tune = Tune.parse(clean(tune.to_interleaved()))
+        key = tune.key
+    except NotationError as error:
+        raise UserError(f"unreadable: in its cleaned text, {error}") from error
+    for number, voices in enumerate(tune.bars, start=1):
+        for voice in tune.voices:
+            if voice not in voices:
+                raise UserError(f"uneven: voice {voice} has no bar {number} of {len(tune.bars)}")
+    tune = tune.complete_rests()  # where cleaning left a bar blank
+    values = signature(tune)
+    if values is None:
+        raise UserError("silent: it has no note")
+    text = tune.to_interleaved()
+    row: Row = {
+        "piece": name,
+        "text": text,
+        "period": labels.period,
+        "composer": labels.composer,
+        "instrumentation": labels.instrumentation,
+        "key": key,
+        "bars": len(tune.bars),
+        "voices": len(tune.voices),
+        "characters": len(text),
+    }
+    return {"row": row, "signature": base64.b64encode(values.tobytes()).decode()}

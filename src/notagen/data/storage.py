@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final, TypedDict
+from types import MappingProxyType
+from typing import Any, Final, TypedDict, get_type_hints
 
+import pyarrow as pa
 from datasets import Dataset, DatasetDict, disable_progress_bars, load_from_disk
 
 from notagen.errors import UserError
 
-SPLITS: Final = ("train", "validation")
+SPLITS: Final = ("train", "validation", "test")
+_BATCH = 1000  # rows in memory at a time
 
 
 class Row(TypedDict):
-    """A piece as stored."""
+    """A piece as stored. Labels that are not known are empty."""
 
     piece: str  # name of the score within its source
     text: str  # interleaved ABC in the key of the score, rests written out, no stream marks
@@ -30,25 +34,53 @@ class Row(TypedDict):
 
 
 class Rejection(TypedDict):
-    """A score that was left out, and why."""
+    """A piece that was left out, and why."""
 
     piece: str
-    reason: str
+    file: str
+    reason: str  # "kind: a sentence"
+    position: str  # the line or bar that is at fault, where there is one
+
+
+_SCHEMA = pa.schema(
+    {name: pa.int64() if hint is int else pa.string() for name, hint in get_type_hints(Row).items()}
+)
 
 
 def write(
-    out: Path, splits: dict[str, list[Row]], rejected: Sequence[Rejection], card: dict[str, Any]
+    out: Path,
+    splits: Mapping[str, Iterable[Row]],
+    rejected: Iterable[Rejection],
+    card: Mapping[str, Any],
+    pages: Mapping[str, bytes] = MappingProxyType({}),
 ) -> None:
-    """Write a corpus folder whole or not at all; an older one of the same name is replaced."""
+    """Write a corpus folder whole or not at all; an older one of the same name is replaced.
+
+    Args:
+        out: the folder.
+        splits: rows of each split; drawn one by one, so they need not fit in memory.
+        rejected: goes to ``rejected.jsonl``, a line a piece.
+        card: goes to ``card.json``.
+        pages: content of further files, by name.
+
+    Raises:
+        UserError: ``out`` is something else than a prepared corpus.
+    """
+    check_writable(out)
     disable_progress_bars()
     unfinished = out.with_name(f".{out.name}.unfinished")
     if unfinished.exists():
         shutil.rmtree(unfinished)
-    data = DatasetDict({name: Dataset.from_list(list(rows)) for name, rows in splits.items()})
-    data.save_to_disk(str(unfinished))
-    lines = (json.dumps(rejection) + "\n" for rejection in rejected)
-    (unfinished / "rejected.jsonl").write_text("".join(lines))
+    rows_folder = unfinished / "rows"
+    rows_folder.mkdir(parents=True)
+    data = {name: _arrow(rows, rows_folder / name) for name, rows in splits.items()}
+    DatasetDict(data).save_to_disk(str(unfinished))
+    shutil.rmtree(rows_folder)
+    with (unfinished / "rejected.jsonl").open("w") as file:
+        file.writelines(json.dumps(rejection) + "\n" for rejection in rejected)
     (unfinished / "card.json").write_text(json.dumps(card, indent=2) + "\n")
+    for name, content in pages.items():
+        (unfinished / name).write_bytes(content)
     if out.exists():
         shutil.rmtree(out)
     unfinished.rename(out)
@@ -58,28 +90,44 @@ def read(path: Path, split: str) -> Dataset:
     """The rows of one split, memory-mapped.
 
     Raises:
-        UserError: there is no prepared corpus at ``path``.
+        UserError: there is no prepared corpus at ``path``, or it has no such split.
     """
-    if not (path / "dataset_dict.json").is_file():
+    if not is_prepared(path):
         raise UserError(
             f"there is no prepared corpus at {path}; make one with "
             f"`python -m notagen.prepare corpus={path.name}` (or give its folder as corpus.path)"
         )
-    return load_from_disk(str(path))[split]
+    splits = load_from_disk(str(path))
+    if split not in splits:
+        raise UserError(f"the corpus at {path} has no {split} split, only {', '.join(splits)}")
+    return splits[split]
 
 
-def select(rows: Dataset, expression: str) -> Dataset:
-    """The rows for which an expression over their columns is true.
+def is_prepared(path: Path) -> bool:
+    """Whether a prepared corpus lies at ``path``."""
+    return (path / "dataset_dict.json").is_file()
+
+
+def check_writable(out: Path) -> None:
+    """Refuse to replace what is neither a prepared corpus nor an empty folder.
 
     Raises:
-        UserError: the expression cannot be evaluated.
+        UserError: something else lies at ``out``.
     """
-    table = rows.remove_columns("text").to_pandas()
-    try:
-        chosen = table.query(expression).index
-    except Exception as error:  # pandas raises whatever the expression runs into
-        raise UserError(
-            f"cannot choose pieces by {expression!r}: {error}; columns are "
-            f"{', '.join(table.columns)}"
-        ) from error
-    return rows.select(chosen)
+    empty = out.is_dir() and not any(out.iterdir())
+    if out.exists() and not empty and not is_prepared(out):
+        raise UserError(f"{out} holds something else than a corpus; give another folder as out=")
+
+
+def _arrow(rows: Iterable[Row], path: Path) -> Dataset:
+    """Write rows to an Arrow file, and map it to memory."""
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, _SCHEMA) as writer:
+        for batch in _batches(rows):
+            writer.write_batch(pa.RecordBatch.from_pylist(batch, _SCHEMA))
+    return Dataset.from_file(str(path))
+
+
+def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    waiting = iter(rows)
+    while batch := list(islice(waiting, _BATCH)):
+        yield batch

@@ -13,6 +13,7 @@ from notagen.generation.draft import Ending
 from notagen.generation.writing import Written
 from notagen.notation import NotationError, Tune
 from notagen.notation.bars import is_resting
+from notagen.scores.engrave import pdf, svg
 
 _INDEX = "index.jsonl"
 
@@ -101,12 +102,12 @@ def _write_midi(tune: Tune, stem: Path) -> None:
 
 
 def _write_svg(tune: Tune, stem: Path) -> None:
-    for number, page in enumerate(scores.svg(tune), start=1):
+    for number, page in enumerate(svg(tune), start=1):
         stem.with_name(f"{stem.name}-{number}.svg").write_text(page)
 
 
 def _write_pdf(tune: Tune, stem: Path) -> None:
-    stem.with_suffix(".pdf").write_bytes(scores.pdf(scores.svg(tune)))
+    stem.with_suffix(".pdf").write_bytes(pdf(svg(tune)))
 
 
 _WRITERS: dict[str, Callable[[Tune, Path], None]] = {

@@ -100,7 +100,9 @@ class VoiceWriter:
     def _sounding(self, element: Music21Object) -> tuple[str, str]:
         """Return the pitches of a note or chord, and its tie where all its notes have it."""
         members = element.notes if isinstance(element, chord.ChordBase) else (element,)
-        incoming, self._ties = self._ties, {}
+        incoming = self._ties
+        if not element.duration.isGrace:  # a grace note may stand between tied notes
+            self._ties = {}
         tied = [_starts_tie(member) for member in members]
         pitches = [
             self._pitch(member, incoming, starts)

@@ -72,11 +72,12 @@ def _items(score: stream.Score) -> Items:
                 if isinstance(element, note.GeneralNote):
                     places[id(element)] = place
     for span in score.spannerBundle:
-        ends = [places.get(id(end)) for end in (span.getFirst(), span.getLast())]
-        if isinstance(span, spanner.Slur) and None not in ends:
-            items["slurs"][*ends] += 1
-        elif isinstance(span, dynamics.DynamicWedge) and None not in ends:
-            items["wedges"][type(span), *ends[1][:2]] += 1
+        first, last = places.get(id(span.getFirst())), places.get(id(span.getLast()))
+        if first is not None and last is not None:
+            if isinstance(span, spanner.Slur):
+                items["slurs"][first, last] += 1
+            elif isinstance(span, dynamics.DynamicWedge):
+                items["wedges"][type(span), *last[:2]] += 1
     return items
 
 

@@ -27,6 +27,8 @@ class LanguageModel(L.LightningModule):
         optimizer: makes an optimizer of named parameters.
         schedule: makes a schedule, stepped after every step, of that optimizer.
         seed: of dropout.
+        chunk: patches whose char level is run forward and backward at once, to save memory; None
+            for all of a batch.
     """
 
     def __init__(
@@ -35,12 +37,14 @@ class LanguageModel(L.LightningModule):
         optimizer: Callable[[Iterable[tuple[str, nn.Parameter]]], Optimizer],
         schedule: Callable[[Optimizer], LRScheduler],
         seed: int,
+        chunk: int | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.make_optimizer = optimizer
         self.make_schedule = schedule
         self.seed = seed
+        self.chunk = chunk
         self.validation_bits = BitsPerCharacter()
 
     def on_train_batch_start(self, batch: Batch, index: int) -> None:
@@ -50,7 +54,7 @@ class LanguageModel(L.LightningModule):
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Mean negative log-likelihood of the batch's characters, in nats."""
-        nll = self.model(batch.patches, batch.lengths)
+        nll = self.model(batch.patches, batch.lengths, self.chunk)
         loss: Tensor = nll.sum() / predicted(batch.patches, batch.lengths.tolist()).sum()
         if not torch.isfinite(loss):
             raise FloatingPointError(f"the loss is {loss} at step {self.global_step}")

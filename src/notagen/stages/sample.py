@@ -10,10 +10,11 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 from torch import nn
 
-from notagen import scores
 from notagen.generation import Sampling, generate
 from notagen.model import NotaGen
 from notagen.notation import NotationError, Tune
+from notagen.scores import ScoreError
+from notagen.scores.engrave import png, svg
 
 
 class SamplePiece(L.Callback):
@@ -42,8 +43,8 @@ class SamplePiece(L.Callback):
         board.add_text("sample/text", f"```\n{text}\n```", step)
         try:
             tune = Tune.parse(text).complete_rests()
-            page = scores.png(scores.svg(tune)[0])
-        except (NotationError, scores.ScoreError) as problem:
+            page = png(svg(tune)[0])
+        except (NotationError, ScoreError) as problem:
             board.add_text("sample/problem", str(problem), step)
             return
         aligned = tune.aligned_bars()
