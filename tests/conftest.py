@@ -83,6 +83,5 @@ def small(corpus: Path, *more: str) -> Sequence[str]:
         "trainer.val_check_interval=2",
         "trainer.log_every_n_steps=1",
         "schedule.num_warmup_steps=2",
-        "~callbacks.sample",
         *more,
     )

@@ -28,6 +28,7 @@ def test_pretrain_end_to_end(run, corpus, capfd):
         "lr-AdamW",
         "train/characters_per_second",
     } <= scalars
+    assert "sample/text/text_summary" in events.Tags()["tensors"]
     rates = [event.value for event in events.Scalars("lr-AdamW")]
     assert rates == pytest.approx([0, 0.0015, 0.003, 0.003]), "two steps of warm-up"
     assert "step 4/4" in capfd.readouterr().out
@@ -117,3 +118,13 @@ def test_posttrain_chooses_pieces(run, corpus):
         run("train", *small(corpus, *posttrain, "stage.data.select='voices == 7'"))
     run("train", *small(corpus, *posttrain, "stage.data.select='voices == 4'"))
     assert Path("runs/part/posttrain/model/model.safetensors").exists()
+
+
+def test_a_dry_run_leaves_nothing(run, corpus):
+    run("train", *small(corpus, "run=dry", "trainer.fast_dev_run=true"))
+    assert not Path("runs/dry/pretrain/model").exists()
+
+
+def test_a_run_without_validation_still_exports(run, corpus):
+    run("train", *small(corpus, "run=short", "stage.max_steps=1"))
+    assert Path("runs/short/pretrain/model/model.safetensors").exists()

@@ -22,7 +22,7 @@ def main(config: DictConfig) -> None:
     if is_prepared(out) and not config.overwrite:
         print(f"{out} is already prepared; overwrite=true makes it anew")
         return
-    sources = build(config.corpus.sources)[: config.limit]
+    sources = build(config.corpus.sources)()[: config.limit]
     terms = {f"terms of {s.piece.split('/')[0]}": s.licence for s in sources if s.licence}
     announce(
         "prepare",

@@ -13,8 +13,8 @@ from notagen.errors import UserError
 
 
 @command("train")
-def main(config: DictConfig) -> float:
-    """Train ``stage`` and write its weights; return the best validation bits per character."""
+def main(config: DictConfig) -> None:
+    """Train ``stage`` and write the weights that did best in validation."""
     out = Path(config.out)
     last = _checkpoint_to_resume(out, config.resume)
     processor.settle()
@@ -58,12 +58,15 @@ def main(config: DictConfig) -> float:
     )
     save(config, out / "config.yaml")
     trainer.fit(stage, data, ckpt_path=last)
-    checkpoint = trainer.checkpoint_callback
-    stage.load_weights(checkpoint.best_model_path)
+    if trainer.fast_dev_run:
+        print("one step of everything ran; nothing was kept")
+        return
+    best = trainer.checkpoint_callback.best_model_path
+    if best:  # there is none where training ended before the first validation
+        stage.load_weights(best)
     stage.export(out / "model")
     save_known(data.prompts, out / "model")
     print(f"weights: {out / 'model'}\ncurves: tensorboard --logdir {out}")
-    return float(checkpoint.best_model_score)
 
 
 def _predecessor(run: Path, stage: DictConfig) -> Path | None:

@@ -69,7 +69,7 @@ def _events(tune: Tune, voice: str) -> Iterator[tuple[tuple[int, ...] | None, st
     """
     unit = tune.unit_length
     before: int | None = None
-    for pitches, duration in _sounds(tune, voice):
+    for pitches, duration in sounds(tune, voice):
         if duration == 0:
             continue
         if pitches:
@@ -80,7 +80,7 @@ def _events(tune: Tune, voice: str) -> Iterator[tuple[tuple[int, ...] | None, st
             yield None, str(duration * unit)
 
 
-def _sounds(tune: Tune, voice: str) -> Iterator[tuple[list[int], Fraction]]:
+def sounds(tune: Tune, voice: str) -> Iterator[tuple[list[int], Fraction]]:
     """Pitches in semitones, lowest first, and duration of each note, chord, rest, grace note."""
     fields = (line[2:] for line in tune.header if line.startswith("K:"))
     key = next(key for field in fields if (key := parse_key(field)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
@@ -46,7 +47,8 @@ class Reader:
         """Read a file; whatever is wrong with it becomes a rejection."""
         try:
             check(source.path, self.largest)
-            tunes = scores.read(source.path)
+            with warnings.catch_warnings(action="ignore"):  # remarks on scores that it can read
+                tunes = scores.read(source.path)
             composer = "" if source.labels else metadata.composer(source.path)
         except RefusedError as error:
             return failed(source, f"refused: {error}")

@@ -17,8 +17,6 @@ from itertools import islice
 from multiprocessing.connection import Connection, wait
 from typing import Generic, TypeVar
 
-from notagen.errors import UserError
-
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -52,9 +50,6 @@ def each(
         jobs: drawn one by one, as readers are free.
         processes: number of readers.
         limits: of each job.
-
-    Raises:
-        UserError: a reader cannot start within the limits.
     """
     waiting = iter(jobs)
     busy: list[_Reader[Job, Result]] = []
@@ -99,10 +94,9 @@ class _Reader(Generic[Job, Result]):
         try:
             self.connection.recv()  # imports are done; the clock of the first job may run
         except EOFError:
-            raise UserError(
-                f"no reader can start within {self.limits.memory:,} bytes of memory; "
-                "raise limits.memory_gb"
-            ) from None
+            self.process.join()
+            code = self.process.exitcode
+            raise RuntimeError(f"a reader ended with exit code {code} before any job") from None
 
     def give(self, job: Job) -> None:
         if not self.process.is_alive():

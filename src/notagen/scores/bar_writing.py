@@ -26,13 +26,14 @@ from notagen.notation.bars import print_length
 from notagen.notation.keys import Key, parse_key
 from notagen.scores.errors import ScoreError
 from notagen.scores.fields import clef_name, key_name, tempo_text
-from notagen.scores.layers import Event, Layer, eighths
+from notagen.scores.layers import Event, Layer
 from notagen.scores.marks import ARTICULATIONS, FINGERS, ORNAMENTS, SIGNPOSTS
 from notagen.scores.opening import Opening
 from notagen.scores.rhythm import Rhythm, write_rhythm
 from notagen.scores.spans import Spans
 from notagen.scores.spelling import Spelling, abc_letter
 from notagen.scores.staves import Staff
+from notagen.scores.timing import eighths
 
 Step: TypeAlias = tuple[str, int]  # letter and octave
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -12,13 +13,16 @@ from music21.exceptions21 import InstrumentException
 from notagen.notation.keys import Key, parse_key
 from notagen.notation.tune import Tune
 from notagen.scores.barlines import endings, put_barlines
+from notagen.scores.errors import ScoreError
 from notagen.scores.fields import key_signature, parse_meter, parse_tempo
 from notagen.scores.header import Group, VoiceLine, staff_plan, voice_line
 from notagen.scores.measure_building import make_measure
 from notagen.scores.ties import join_ties
 from notagen.scores.voice_reading import Placed, VoiceReader
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # what XML can't hold
 _WHOLE = Fraction(4)  # quarters
+_LONGEST_BAR = 256  # quarters: what an untrained model writes would fill pages with one tied note
 
 
 class _Voice:
@@ -43,7 +47,11 @@ def to_music21(tune: Tune) -> stream.Score:
 
     Raises:
         NotationError: (a ValueError) the header's metre or unit length can't be read.
+        ScoreError: (a ValueError) a bar is longer than any in music, or the text holds control
+            characters.
     """
+    if _CONTROL.search(tune.to_interleaved()):
+        raise ScoreError("the text holds control characters; clean it first")
     tune = tune.complete_rests()
     plan, groups = staff_plan(tune)
     lines = [voice_line(tune, names[0]) for names in plan]
@@ -56,6 +64,11 @@ def to_music21(tune: Tune) -> stream.Score:
         max(bar)
         for bar in zip(*(voice.lengths for staff in staffs for voice in staff), strict=True)
     ]
+    if max(lengths) > _LONGEST_BAR:
+        raise ScoreError(
+            f"bar {lengths.index(max(lengths)) + 1} lasts {max(lengths)} quarters; no bar of music "
+            f"is longer than {_LONGEST_BAR}"
+        )
     keyboards = _keyboards(lines, groups)
     score = stream.Score()
     score.metadata = _metadata(tune)

@@ -13,6 +13,7 @@ from notagen.scores.marks import CLEFS, MODES
 _CLEF = re.compile(r"(?:clef=)?(?P<name>[a-z]+\d?)(?P<octave>[-+](?:8|15))?")
 _TEMPO = re.compile(r"(?P<beat>\d+/\d+)\s*=\s*(?P<number>\d+(?:\.\d+)?)")
 _METER = re.compile(r"\d+(?:\+\d+)*/[1-9]\d*|C\|?")
+_METERS = {"C": "common", "C|": "cut"}  # music21's names for ABC's signs
 _CLEF_BY_NAME = {name: place for place, name in CLEFS.items()}
 _MODE_BY_NAME = {name: mode for mode, name in MODES.items()} | {"m": "minor", "maj": "major"}
 _OCTAVES = {0: "", -1: "-8", 1: "+8", -2: "-15", 2: "+15"}
@@ -55,7 +56,7 @@ def parse_clef(name: str) -> clef.Clef | None:
 def parse_meter(text: str) -> meter.TimeSignature | None:
     """Return the metre of an ``M:`` field, or None for free metre."""
     text = text.replace("(", "").replace(")", "").strip()
-    return meter.TimeSignature(text) if _METER.fullmatch(text) else None
+    return meter.TimeSignature(_METERS.get(text, text)) if _METER.fullmatch(text) else None
 
 
 def tempo_text(mark: tempo.MetronomeMark) -> str:

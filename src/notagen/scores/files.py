@@ -1,8 +1,10 @@
-"""Score files: MusicXML and MIDI out, anything music21 reads in."""
+"""Score files: MusicXML and MIDI out; MusicXML, MIDI, **kern, ABC and what music21 reads in."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 from music21 import converter, stream
 from music21.midi.translate import streamToMidiFile
@@ -13,6 +15,9 @@ from notagen.notation import Tune
 from notagen.scores.building import to_music21
 from notagen.scores.errors import ScoreError
 from notagen.scores.reading import from_music21
+from notagen.scores.tunebooks import split_tunes
+
+Entry: TypeAlias = str | stream.Score  # a tune of a file: its ABC, or what music21 parsed
 
 
 def to_musicxml(tune: Tune) -> str:
@@ -30,43 +35,94 @@ def to_midi(tune: Tune) -> bytes:
 
 
 def read(path: Path | str) -> list[Tune]:
-    """Read a score file: MusicXML (also compressed), MIDI, **kern, ABC, or what music21 reads.
-
-    ABC in NotaGen's dialect is taken as it is; other ABC, which may hold many tunes, goes through
-    music21.
+    """Read all tunes of a score file; see :func:`read_each`.
 
     Raises:
-        ScoreError: (a ValueError) the file is missing, no score, or can't be written as ABC.
+        ScoreError: (a ValueError) the file, or one tune in it, can't be read.
+    """
+    tunes: list[Tune] = []
+    for tune in read_each(path):
+        if isinstance(tune, ScoreError):
+            raise tune
+        tunes.append(tune)
+    return tunes
+
+
+def read_each(path: Path | str) -> Iterator[Tune | ScoreError]:
+    """Read a score file tune by tune: what is wrong with one does not lose the others.
+
+    MusicXML (also compressed), MIDI, **kern and all else that music21 reads goes through music21.
+    ABC is read by our own parser, as music21's misplaces notes in broken rhythm; tunes in
+    NotaGen's dialect (with ``%%score``, voices by number) are taken as they are, others brought
+    into it. Where a file or tune can't be read, the ScoreError that says why comes in its place.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ScoreError(f"{path}: there is no such file.")
     try:
-        if path.suffix == ".abc":
-            return _read_abc(path.read_text(encoding="utf-8"))
-        return _tunes(converter.parse(path, forceSource=True))
-    except UserError as error:
-        raise ScoreError(f"{path}: {error}") from error
-    except Exception as error:  # music21's parsers fail in any way on files that are no scores
-        raise ScoreError(f"{path} can't be read as a score: {error}") from error
+        for number, entry in enumerate(entries(path), start=1):
+            try:
+                yield _tune(entry)
+            except Exception as error:  # music21 fails in any way on what it does not expect
+                yield _failure(f"{path}: tune {number}", error)
+    except Exception as error:  # and so do its parsers on files that are no scores
+        yield _failure(str(path), error)
 
 
-def _read_abc(text: str) -> list[Tune]:
-    if "%%score" in text or "\nX:" not in f"\n{text}":
-        return [Tune.parse(text)]
-    # Without a version, music21 forgets an accidental after the note it stands before.
-    return _tunes(converter.parseData(f"%abc-2.1\n{text}", format="abc"))
+def entries(path: Path) -> Iterator[Entry]:
+    """Yield the tunes of a file, each as its ABC text or as the score that music21 parsed.
+
+    Raises ScoreError when there is no such file, and whatever music21 raises.
+    """
+    if not path.is_file():
+        raise ScoreError("there is no such file.")
+    if path.suffix.lower() == ".abc":
+        yield from split_tunes(_decoded(path.read_bytes()))
+        return
+    parsed = converter.parse(path, forceSource=True)
+    for score in parsed.scores if isinstance(parsed, stream.Opus) else [parsed]:
+        yield _in_measures(score)
 
 
-def _tunes(parsed: stream.Stream) -> list[Tune]:
-    """Write what music21 parsed, barring parts that have no measures."""
-    scores = parsed.scores if isinstance(parsed, stream.Opus) else [parsed]
-    tunes = []
-    for score in scores:
-        if not isinstance(score, stream.Score):
-            score = stream.Score([score])
-        for part in score.parts:
-            if not part.hasMeasures():
-                part.makeMeasures(inPlace=True)
-        tunes.append(from_music21(score))
-    return tunes
+def parse_abc(text: str) -> Tune:
+    """Parse one tune of an ABC file; ScoreError where a text without ``K:`` is no tune."""
+    if not any(line.startswith("K:") for line in text.split("\n")):
+        raise ScoreError("the text has no K: field, without which it is no ABC tune.")
+    return Tune.parse(text)
+
+
+def _tune(entry: Entry) -> Tune:
+    if isinstance(entry, stream.Score):
+        return from_music21(entry)
+    tune = parse_abc(entry)
+    return tune if _in_dialect(tune) else from_music21(to_music21(tune))
+
+
+def _in_dialect(tune: Tune) -> bool:
+    numbered = all(voice.isdigit() for voice in tune.voices)
+    return numbered and any(line.startswith("%%score") for line in tune.header)
+
+
+def _decoded(content: bytes) -> str:
+    """Decode UTF-8, else Latin-1, in which ABC was written before version 2.1."""
+    if b"\0" in content:
+        raise ScoreError("the file is binary, not ABC.")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def _in_measures(score: stream.Stream) -> stream.Score:
+    """Make what music21 parsed a score whose parts all have measures."""
+    if not isinstance(score, stream.Score):
+        score = stream.Score([score])
+    for part in score.parts:
+        if not part.hasMeasures():
+            part.makeMeasures(inPlace=True)
+    return score
+
+
+def _failure(place: str, error: Exception) -> ScoreError:
+    kind = "" if isinstance(error, UserError) else "can't be read as a score: "
+    failure = ScoreError(f"{place}: {kind}{error or type(error).__name__}")
+    failure.__cause__ = error
+    return failure

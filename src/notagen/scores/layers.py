@@ -9,10 +9,7 @@ from fractions import Fraction
 from music21 import clef, harmony, key, meter, note, stream, tempo
 from music21.base import Music21Object
 
-EIGHTHS_PER_QUARTER = 2  # the unit of all lengths here is ABC's L:1/8
-
-_FINEST = 192  # the largest divisor of an eighth that is taken as meant
-_TUPLETS = 96  # the largest to look for when it is not
+from notagen.scores.timing import eighths, timed
 
 # At one onset fields come first, in this order, then other marks, then notes.
 _FIELDS = (clef.Clef, key.KeySignature, meter.TimeSignature, tempo.TempoIndication)
@@ -34,16 +31,6 @@ class Layer:
 
     events: list[Event] = field(default_factory=list)
     end: Fraction = Fraction(0)
-
-
-def eighths(quarters: float | Fraction) -> Fraction:
-    """Turn music21's quarter lengths into eighths.
-
-    Exact, but for the fractions that no notation has: files that count in 1024ths of a quarter
-    round their triplets, and 341/1024 means a third.
-    """
-    exact = Fraction(quarters) * EIGHTHS_PER_QUARTER
-    return exact if exact.denominator <= _FINEST else exact.limit_denominator(_TUPLETS)
 
 
 def sounding_voices(part: stream.Part) -> set[str]:
@@ -76,14 +63,13 @@ def layers(measure: stream.Measure, sounding: Collection[str]) -> list[Layer]:
     voices = sorted((v for v in measure.voices if str(v.id) in sounding), key=_voice_order)
     rows = [Layer() for _ in voices or [None]]
     marks: list[Event] = []
-    for home, onset, element in _elements(measure, voices):
-        if _is_note(element):
-            event = Event(onset, element, eighths(element.duration.quarterLength))
+    for home, event in _events(measure, voices):
+        if _is_note(event.element):
             row = _row_with_room(rows, home, max(len(voices), 1), event)
             row.events.append(event)
             row.end = event.onset + event.length
         else:
-            marks.append(Event(onset, element))
+            marks.append(Event(event.onset, event.element))
     for mark in marks:
         for row in rows if _is_staff_wide(mark) else [_row_at(rows, mark.onset)]:
             row.events.append(mark)
@@ -102,18 +88,17 @@ def _is_staff_wide(event: Event) -> bool:
     return isinstance(event.element, _STAFF_WIDE)
 
 
-def _elements(
+def _events(
     measure: stream.Measure, voices: Sequence[stream.Voice]
-) -> Iterator[tuple[int, Fraction, Music21Object]]:
-    """Yield (layer it belongs to, onset in eighths, element) for everything in a measure."""
-    for element in measure:
-        if not isinstance(element, stream.Stream):
-            yield 0, eighths(element.offset), element
+) -> Iterator[tuple[int, Event]]:
+    """Yield everything in a measure, each with the layer it belongs to."""
+    for onset, length, element in timed(measure):
+        yield 0, Event(onset, element, length)
     for voice in measure.voices:
         home = next((i for i, other in enumerate(voices) if other is voice), None)
-        for element in voice:
+        for onset, length, element in timed(voice):
             if home is not None or not isinstance(element, note.GeneralNote):
-                yield home or 0, eighths(voice.offset) + eighths(element.offset), element
+                yield home or 0, Event(eighths(voice.offset) + onset, element, length)
 
 
 def _voice_order(voice: stream.Voice) -> tuple[int, str]:

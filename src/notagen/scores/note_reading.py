@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from music21 import articulations, beam, duration, expressions, note, pitch
 
+from notagen.scores.errors import ScoreError
 from notagen.scores.marks import ARTICULATIONS, FINGERS, ORNAMENTS, SYNONYMS
 
 _ARTICULATION_OF = {sign: kind for kind, sign in ARTICULATIONS.items()}
@@ -17,6 +18,8 @@ _ALTERATIONS = {-2: "--", -1: "-", 0: "", 1: "#", 2: "##"}
 
 def make_pitch(letter: str, octave: int, alter: int, shown: bool) -> pitch.Pitch:
     """Return a pitch whose accidental is printed exactly when ``shown``."""
+    if alter not in _ALTERATIONS:
+        raise ScoreError(f"{letter} has {abs(alter)} accidentals; no score shows more than two")
     made = pitch.Pitch(f"{letter}{_ALTERATIONS[alter]}{octave}")
     if shown and not alter:
         made.accidental = pitch.Accidental("natural")

@@ -36,8 +36,20 @@ def read_opening(staffs: Sequence[Staff]) -> Opening:
     return Opening(
         lines=("L:1/8", *tempo_line, said.get("M:", "M:none"), key_line),
         key=parse_key(key_line[2:]) or Key(0, "C"),
-        elements=frozenset(id(element) for element, field in fields if field == said[field[:2]]),
+        elements=frozenset(
+            id(element) for element, field in fields if _means(field) == _means(said[field[:2]])
+        ),
     )
+
+
+def _means(field: str) -> str | int:
+    """A field as its reader hears it: a key by its signature alone.
+
+    MusicXML often names the mode in the first part only. The published converter then lets the
+    others begin with a key of their own, ``[K:C]`` under ``K:Amin``, which says nothing.
+    """
+    key = parse_key(field[2:]) if field.startswith("K:") else None
+    return field if key is None else key.fifths
 
 
 def _start(staff: Staff) -> list[Music21Object]:

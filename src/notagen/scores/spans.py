@@ -49,5 +49,7 @@ class Spans:
         kind = span.type if isinstance(span, spanner.Ottava) else type(span).__name__
         if kind in SPANS:
             opening, closing = SPANS[kind]
+            if opening in self.opening[id(first)]:
+                return  # a voice has one of a kind at a time
             self.opening[id(first)].append(opening)
             self.closing[id(last)].append(closing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from fractions import Fraction
 from typing import TypeAlias
 
@@ -40,7 +41,7 @@ class VoiceReader:
         self._unit = unit
         self._ties: dict[Step, int] = {}
         self._open_slurs: list[note.GeneralNote] = []  # their first notes
-        self._open_spans: dict[str, spanner.Spanner] = {}
+        self._open_spans: defaultdict[str, list[spanner.Spanner]] = defaultdict(list)
         self._last: note.GeneralNote | None = None
 
     def bar(self, text: str, whole: Fraction) -> tuple[list[Placed], Fraction]:
@@ -126,8 +127,9 @@ class VoiceReader:
         for sign in self._signs:
             if sign in OPENING_SPANS:
                 kind = OPENING_SPANS[sign]
-                self._open_spans[kind] = make_span(kind)
-                self._open_spans[kind].addSpannedElements(element)
+                span = make_span(kind)
+                span.addSpannedElements(element)
+                self._open_spans[kind].append(span)
         self._open_slurs += [element] * self._slurs
         self._signs, self._slurs = [], 0
         self._last = element
@@ -195,8 +197,9 @@ class VoiceReader:
     def _decorate(self, sign: str) -> None:
         """Keep a sign for the next note, place it, or end a span with the last note."""
         if sign in CLOSING_SPANS:
-            span = self._open_spans.pop(CLOSING_SPANS[sign], None)
-            if span is not None:
+            waiting = self._open_spans[CLOSING_SPANS[sign]]
+            if waiting:  # where one ends and the next begins on a note, the first to open ends
+                span = waiting.pop(0)
                 span.addSpannedElements(self._last)
                 self.spans.append(span)
         elif element := make_sign(sign):

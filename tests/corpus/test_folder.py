@@ -1,0 +1,117 @@
+import json
+import os
+
+import pytest
+from tests.corpus.melodies import abc, melody, musicxml
+
+from notagen.corpus.folder import folder
+from notagen.corpus.metadata import composer, last_name_first
+from notagen.prompt import Prompt
+
+BACH = Prompt("Baroque", "Bach, Johann Sebastian", "Choral")
+
+
+def put(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("X:1\nK:C\nCDEF|\n")
+
+
+def test_scores_of_all_formats_are_found_in_order(tmp_path):
+    put(tmp_path, "b/x.MXL", "a.abc", "b/c/y.krn", "b/notes.txt", "z.musicxml", ".hidden.xml")
+    names = [source.piece for source in folder(str(tmp_path))]
+    assert names == [".hidden.xml", "a.abc", "b/c/y.krn", "b/x.MXL", "z.musicxml"]
+
+
+def test_links_are_followed_and_loops_end(tmp_path):
+    put(tmp_path, "scores/a.abc", "elsewhere/b.abc")
+    (tmp_path / "scores/loop").symlink_to(tmp_path / "scores")
+    (tmp_path / "scores/more").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "scores/broken.abc").symlink_to(tmp_path / "nowhere.abc")
+    names = [source.piece for source in folder(str(tmp_path / "scores"))]
+    assert names == ["a.abc", "broken.abc", "more/b.abc"]
+
+
+def test_odd_names(tmp_path):
+    put(tmp_path, "quo\"te's.abc", "new\nline.abc", "caffè.abc")
+    (tmp_path / os.fsdecode(b"latin-\xe8.abc")).write_text("X:1\n")
+    names = {source.piece for source in folder(str(tmp_path))}
+    assert names == {"quo\"te's.abc", "new\nline.abc", "caffè.abc", "latin-\\xe8.abc"}
+
+
+def test_labels_come_from_folder_names(tmp_path):
+    put(tmp_path, "Baroque/Bach, Johann Sebastian/Choral/a.abc", "my/old/scores/b.abc", "c.abc")
+    put(tmp_path, "x/Baroque/Bach, Johann Sebastian/Choral/d.abc")
+    labels = {source.piece[-5:]: source.labels for source in folder(str(tmp_path))}
+    assert labels == {"a.abc": BACH, "b.abc": None, "c.abc": None, "d.abc": BACH}
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_labels_come_from_a_table_first(tmp_path, form):
+    put(tmp_path, "Modern/Cage, John/Keyboard/a.abc", "b.abc", "c.abc")
+    rows = [
+        {"file": "Modern/Cage, John/Keyboard/a.abc", **BACH._asdict()},
+        {"file": "b.abc", "period": "", "composer": "Bach, Johann Sebastian"},
+    ]
+    table = tmp_path / f"labels.{form}"
+    if form == "csv":
+        quoted = "".join(",".join(f'"{cell}"' for cell in row.values()) + "\n" for row in rows)
+        table.write_text("\ufefffile,period,composer,instrumentation\n" + quoted)
+    else:
+        table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    labels = [source.labels for source in folder(str(tmp_path), str(table))]
+    assert labels == [BACH, Prompt("", "Bach, Johann Sebastian", ""), None]
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "message"),
+    [
+        ("labels.csv", "file,period\nother.abc,Baroque\n", "labels for 'other.abc', and"),
+        ("labels.csv", "name,period\na.abc,Baroque\n", "row 1 of .* names no file"),
+        ("labels.jsonl", '{"file": "a.abc"\n', "line 1 of .* is not JSON"),
+        ("labels.jsonl", "[]\n", "line 1 of .* is not a JSON object"),
+        ("labels.txt", "", "not a .csv or .jsonl file"),
+    ],
+)
+def test_labels_that_cannot_be_meant_are_refused(tmp_path, name, table, message):
+    put(tmp_path, "a.abc")
+    (tmp_path / name).write_text(table)
+    with pytest.raises(ValueError, match=message):
+        folder(str(tmp_path), str(tmp_path / name))
+
+
+def test_folders_without_scores_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="there is no folder"):
+        folder(str(tmp_path / "nowhere"))
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(ValueError, match=r"there is no score in .*\.abc"):
+        folder(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Ludwig van Beethoven (1770-1827)", "Beethoven, Ludwig van"),
+        ("Bach, Johann Sebastian", "Bach, Johann Sebastian"),
+        ("Trad.", "Trad."),
+        ("Clara\n  Schumann", "Schumann, Clara"),
+    ],
+)
+def test_composers_are_called_by_their_last_names(name, shown):
+    assert last_name_first(name) == shown
+
+
+def test_a_score_names_its_composer(tmp_path):
+    put(tmp_path, "none.mid")
+    one = tmp_path / "one.abc"
+    one.write_text(abc(melody(1)).replace("M:", "C:Turlough O'Carolan\nM:"))
+    several = tmp_path / "several.abc"
+    several.write_text("X:1\nC:A\nK:C\nC|\n\nX:2\nC:B\nK:C\nC|\n")
+    kern = tmp_path / "a.krn"
+    kern.write_text("!!!COM: Palestrina, Giovanni\n**kern\n*-\n")
+    xml = tmp_path / "a.musicxml"
+    creator = '<identification><creator type="composer">Amy Beach</creator></identification>'
+    xml.write_text(musicxml(1).replace("<part-list>", creator + "<part-list>", 1))
+    files = [tmp_path / "none.mid", one, several, kern, xml]
+    names = ["", "O'Carolan, Turlough", "", "Palestrina, Giovanni", "Beach, Amy"]
+    assert [composer(file) for file in files] == names

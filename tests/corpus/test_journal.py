@@ -1,0 +1,42 @@
+from tests.corpus.melodies import write_melodies
+
+from notagen.corpus.folder import folder
+from notagen.corpus.journal import Journal, key
+from notagen.corpus.reading import Reader, failed
+from notagen.corpus.sources import Source
+from notagen.prompt import Prompt
+
+
+def outcome(name):
+    return failed(Source(name, name, None), f"unreadable: {name}")
+
+
+def test_outcomes_are_kept_and_an_unfinished_line_is_not(tmp_path):
+    path = tmp_path / "new" / "read.jsonl"
+    with Journal(path) as journal:
+        journal.add("a", outcome("a\nb"))
+        journal.add("b", outcome("\udcff"))
+    with path.open("ab") as file:
+        file.write(b'{"key": "c", "pieces": [')
+    with Journal(path) as journal:
+        assert "a" in journal
+        assert "c" not in journal
+        journal.add("c", outcome("c"))
+    with Journal(path) as journal:
+        assert [journal[k]["rejected"] for k in "cab"] == [
+            outcome(name)["rejected"] for name in ("c", "a\nb", "\udcff")
+        ]
+        journal.remove()
+    assert not path.exists()
+
+
+def test_the_key_changes_with_file_labels_and_reader(tmp_path):
+    write_melodies(tmp_path, range(1))
+    [source] = folder(str(tmp_path))
+    missing = Source("x", tmp_path / "missing.abc", None)
+    labelled = Source(source.piece, source.path, Prompt("Modern", "", ""))
+    reader = Reader(1000)
+    keys = [key(s, reader) for s in (source, missing, labelled)] + [key(source, Reader(2000))]
+    assert keys[0] == key(source, reader)
+    source.path.write_text("X:1\n")
+    assert len({*keys, key(source, reader)}) == 5
