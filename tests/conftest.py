@@ -72,7 +72,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
 def small(corpus: Path, *more: str) -> Sequence[str]:
     """Overrides that make a training run tiny."""
     return (
-        f"corpus.path={corpus}",
+        f"corpus.prepared={corpus}",
         "model=nano",
         "model.patch_layers=1",
         "model.hidden_size=64",

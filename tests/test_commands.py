@@ -86,7 +86,7 @@ def test_unknown_labels_are_answered_with_the_known_ones(tmp_path):
 
 
 def test_evaluate_prints_bits_beside_a_model_of_counts(run, weights, corpus, capfd):
-    run("evaluate", f"weights={weights}", f"corpus.path={corpus}", "out=figures.json")
+    run("evaluate", f"weights={weights}", f"corpus.prepared={corpus}", "out=figures.json")
     figures = json.loads(Path("figures.json").read_text())
     bits = figures["bits_per_character"]
     assert 6 < bits < 9, "an untrained model knows little more than log2(128) = 7"

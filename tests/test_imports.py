@@ -17,7 +17,7 @@ LAYERS = [
     {"corpus", "generation", "weights"},
     {"stages"},
     {"config"},
-    {"prepare", "train", "generate", "evaluate"},
+    {"prepare", "train", "generate", "evaluate", "roundtrip"},
 ]
 APART = [{"model", "data", "reward"}, {"stages", "data"}]  # do not import one another
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

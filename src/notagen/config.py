@@ -57,9 +57,11 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
 def explain(config_name: str, overrides: Sequence[str]) -> str:
     """All keys of a command with their comments: its own, then those of each chosen option."""
     chosen = dict(override.split("=", 1) for override in overrides if "=" in override)
-    root = (CONF / f"{config_name}.yaml").read_text()
+    root = (CONF / f"{config_name}.yaml").read_text().partition("\nhydra:")[0]
     parts = [f"python -m notagen.{config_name} [key=value ...] [group=option ...]", root]
-    for default in OmegaConf.create(root).get("defaults", []):
+    keys = OmegaConf.to_container(OmegaConf.create(root))
+    assert isinstance(keys, dict)
+    for default in keys["defaults"]:
         if default == "_self_":
             continue
         [(group, option)] = default.items()

@@ -26,11 +26,11 @@ def main(config: DictConfig) -> None:
 
     model = weights.load(config.weights)
     length = model.config.patch_length
-    train = storage.read(Path(config.corpus.path), "train")
-    held_out = fixed_pieces(storage.read(Path(config.corpus.path), "validation"), length)
+    train = storage.read(Path(config.corpus.prepared), "train")
+    held_out = fixed_pieces(storage.read(Path(config.corpus.prepared), "validation"), length)
     announce(
         "evaluate",
-        {"weights": config.weights, "corpus": config.corpus.path, "pieces": len(held_out)},
+        {"weights": config.weights, "corpus": config.corpus.prepared, "pieces": len(held_out)},
     )
     bits = BitsPerCharacter()
     with torch.inference_mode():

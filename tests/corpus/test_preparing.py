@@ -100,7 +100,7 @@ def test_broken_files_cost_one_line_each(tmp_path):
     (scores / "folder.abc").mkdir()
     (scores / "loop").symlink_to(scores)
     (scores / "nowhere.abc").symlink_to(tmp_path / "missing.abc")
-    before = {path for path in tmp_path.rglob("*")}
+    before = set(tmp_path.rglob("*"))
     environment = os.environ | {"TMPDIR": str(tmp_path), "HOME": str(tmp_path / "home")}
     subprocess.run(command(scores, tmp_path / "out"), env=environment, cwd=scores, check=True)
     rows, rejected = contents(tmp_path / "out")

@@ -6,7 +6,7 @@ from tests.scores.pieces import corpus_score, one_voice, through_musicxml
 
 from notagen.notation import Tune
 from notagen.scores import from_music21, to_music21
-from notagen.scores.roundtrip import Agreement, add, compare
+from notagen.scores.agreement import Agreement, add, compare
 
 CHORALES = [
     "bach/bwv190.7-inst.mxl",  # 15 parts

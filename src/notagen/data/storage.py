@@ -95,7 +95,7 @@ def read(path: Path, split: str) -> Dataset:
     if not is_prepared(path):
         raise UserError(
             f"there is no prepared corpus at {path}; make one with "
-            f"`python -m notagen.prepare corpus={path.name}` (or give its folder as corpus.path)"
+            f"`python -m notagen.prepare corpus={path.name}` (or give its folder as corpus.prepared)"
         )
     splits = load_from_disk(str(path))
     if split not in splits:

@@ -62,9 +62,9 @@ def read_each(path: Path | str) -> Iterator[Tune | ScoreError]:
             try:
                 yield _tune(entry)
             except Exception as error:  # music21 fails in any way on what it does not expect
-                yield _failure(f"{path}: tune {number}", error)
+                yield failure(f"{path}: tune {number}", error)
     except Exception as error:  # and so do its parsers on files that are no scores
-        yield _failure(str(path), error)
+        yield failure(str(path), error)
 
 
 def entries(path: Path) -> Iterator[Entry]:
@@ -121,7 +121,8 @@ def _in_measures(score: stream.Stream) -> stream.Score:
     return score
 
 
-def _failure(place: str, error: Exception) -> ScoreError:
+def failure(place: str, error: Exception) -> ScoreError:
+    """Say in one sentence what went wrong, and where."""
     kind = "" if isinstance(error, UserError) else "can't be read as a score: "
     failure = ScoreError(f"{place}: {kind}{error or type(error).__name__}")
     failure.__cause__ = error

@@ -1,122 +1,39 @@
-"""How much of a score survives a conversion: notes and marks, compared one by one."""
+"""A score file there and back: to ABC text, to MusicXML, and what of it music21 still reads."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+import warnings
 from collections.abc import Iterator
-from fractions import Fraction
-from typing import NamedTuple
+from pathlib import Path
 
-from music21 import bar, chord, dynamics, expressions, note, spanner, stream
-from music21.base import Music21Object
+from music21 import converter
 
-from notagen.scores.layers import is_printed_note
-
-
-class Agreement(NamedTuple):
-    """How many items of one kind two scores hold, and how many they have in common."""
-
-    original: int
-    rebuilt: int
-    common: int
-
-    @property
-    def f1(self) -> float:
-        """Harmonic mean of precision and recall; 1 when neither score has such items."""
-        total = self.original + self.rebuilt
-        return 2 * self.common / total if total else 1.0
+from notagen.notation import Tune
+from notagen.scores.agreement import Agreement, compare
+from notagen.scores.building import to_music21
+from notagen.scores.errors import ScoreError
+from notagen.scores.files import Entry, entries, failure, parse_abc, to_musicxml
+from notagen.scores.reading import from_music21
 
 
-_TICKS_PER_QUARTER = 480
+def round_trips(path: Path) -> Iterator[dict[str, Agreement] | ScoreError]:
+    """Send each tune of a file to interleaved text, parse it, write MusicXML, and compare.
 
-Items = defaultdict[str, Counter[tuple[object, ...]]]
-
-
-def compare(original: stream.Score, rebuilt: stream.Score) -> dict[str, Agreement]:
-    """Compare two scores item by item, by kind of item.
-
-    A note is its part, bar (both counted from 0), onset in the bar, spelled pitch and duration; a
-    note of a chord counts by itself, and hidden notes do not count. Other kinds are ``ties`` (that
-    begin), ``fermatas``, ``graces``, ``tuplets``, ``articulations``, ``ornaments``, ``slurs``,
-    ``repeats`` and ``endings``, each with its place, and ``dynamics`` and ``wedges`` with their
-    bar: where in it editors put them is a matter of looks.
+    The original is the score that music21 parsed, and for ABC the one that our parser makes of
+    it. A tune that fails on the way gives the error.
     """
-    left, right = _items(original), _items(rebuilt)
-    return {
-        kind: Agreement(left[kind].total(), right[kind].total(), (left[kind] & right[kind]).total())
-        for kind in sorted({*left, *right, "notes", "ties", "fermatas"})
-    }
+    with warnings.catch_warnings(action="ignore"):  # remarks on scores that it can read
+        try:
+            for number, entry in enumerate(entries(path), start=1):
+                try:
+                    yield _round_trip(entry)
+                except Exception as error:  # counted, and shown, by the caller
+                    yield failure(f"{path}: tune {number}", error)
+        except Exception as error:
+            yield failure(str(path), error)
 
 
-def add(total: dict[str, Agreement], more: dict[str, Agreement]) -> dict[str, Agreement]:
-    """Add up two comparisons, kind by kind."""
-    none = Agreement(0, 0, 0)
-    return {
-        kind: Agreement(*map(sum, zip(total.get(kind, none), more.get(kind, none), strict=True)))
-        for kind in sorted({*total, *more})
-    }
-
-
-def _items(score: stream.Score) -> Items:
-    items: Items = defaultdict(Counter)
-    places: dict[int, tuple[object, ...]] = {}
-    for number, part in enumerate(score.parts):
-        for index, measure in enumerate(part.getElementsByClass(stream.Measure)):
-            _add_barlines(items, (number, index), measure)
-            for onset, element in _elements(measure):
-                place = (number, index, _ticks(onset))
-                if isinstance(element, dynamics.Dynamic):
-                    items["dynamics"][number, index, element.value] += 1
-                elif is_printed_note(element):
-                    _add_note(items, place, element)
-                if isinstance(element, note.GeneralNote):
-                    places[id(element)] = place
-    for span in score.spannerBundle:
-        first, last = places.get(id(span.getFirst())), places.get(id(span.getLast()))
-        if first is not None and last is not None:
-            if isinstance(span, spanner.Slur):
-                items["slurs"][first, last] += 1
-            elif isinstance(span, dynamics.DynamicWedge):
-                items["wedges"][type(span), *last[:2]] += 1
-    return items
-
-
-def _ticks(quarters: Fraction | float) -> int:
-    """Round a time: MusicXML counts in whole divisions, which thirds of sevenths do not survive."""
-    return round(Fraction(quarters) * _TICKS_PER_QUARTER)
-
-
-def _elements(measure: stream.Measure) -> Iterator[tuple[Fraction, Music21Object]]:
-    """Yield onset in quarters and element for what stands in a measure or its voices."""
-    for element in measure:
-        if isinstance(element, stream.Voice):
-            for inner in element:
-                yield Fraction(element.offset) + Fraction(inner.offset), inner
-        else:
-            yield Fraction(element.offset), element
-
-
-def _add_note(items: Items, place: tuple[object, ...], element: Music21Object) -> None:
-    length = _ticks(element.duration.quarterLength)
-    grace = element.duration.isGrace
-    for one in element.notes if isinstance(element, chord.ChordBase) else (element,):
-        pitch = one.pitch if isinstance(one, note.Note) else one.displayPitch()
-        name = pitch.nameWithOctave
-        items["graces" if grace else "notes"][*place, name, length] += 1
-        if one.tie is not None and one.tie.type in ("start", "continue"):
-            items["ties"][*place, name] += 1
-        if element.duration.tuplets and not grace:
-            items["tuplets"][*place, name, element.duration.aggregateTupletMultiplier()] += 1
-    for mark in element.articulations:
-        items["articulations"][*place, type(mark)] += 1
-    for mark in element.expressions:
-        kind = "fermatas" if isinstance(mark, expressions.Fermata) else "ornaments"
-        items[kind][*place, type(mark)] += 1
-
-
-def _add_barlines(items: Items, place: tuple[int, int], measure: stream.Measure) -> None:
-    for line in (measure.leftBarline, measure.rightBarline):
-        if isinstance(line, bar.Repeat):
-            items["repeats"][*place, line.direction] += 1
-    for bracket in measure.getSpannerSites(spanner.RepeatBracket):
-        items["endings"][*place, tuple(bracket.numberRange)] += 1
+def _round_trip(entry: Entry) -> dict[str, Agreement]:
+    original = to_music21(parse_abc(entry)) if isinstance(entry, str) else entry
+    tune = Tune.parse(from_music21(original).to_interleaved())
+    return compare(original, converter.parse(to_musicxml(tune), format="musicxml"))

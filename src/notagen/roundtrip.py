@@ -1,0 +1,126 @@
+"""``python -m notagen.roundtrip``: what survives of scores on the way to text and back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from omegaconf import DictConfig
+
+from notagen.config import announce, build, command
+from notagen.errors import UserError
+
+if TYPE_CHECKING:
+    from notagen.scores.agreement import Agreement
+
+_KINDS: Final = tuple(
+    "notes ties slurs graces tuplets chords articulations ornaments dynamics wedges repeats endings"
+    " fermatas".split()
+)
+
+
+@dataclass(slots=True)
+class Result:
+    """What became of the tunes of a file, or of all files of a collection."""
+
+    collection: str
+    files: int = 0
+    tunes: int = 0
+    agreement: dict[str, Agreement] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+
+
+@command("roundtrip")
+def main(config: DictConfig) -> None:
+    """Convert the scores of ``corpus``, print the agreement by collection, and check the floors."""
+    from rich.progress import track
+
+    files = _choose(config)
+    jobs = [(name, path) for name, paths in files.items() for path in paths]
+    announce("roundtrip", {"collections": ", ".join(files), "files": len(jobs)})
+    totals = {name: Result(name) for name in files}
+    with ProcessPoolExecutor(config.processes or os.cpu_count()) as pool:
+        running = [pool.submit(convert, *job) for job in jobs]
+        for done in track(as_completed(running), "there and back", total=len(jobs)):
+            _count(totals[done.result().collection], done.result())
+    print(table(totals.values()))
+    for failure in (failure for total in totals.values() for failure in total.failures):
+        print(failure)
+    missed = [
+        name
+        for name, total in totals.items()
+        if total.failures or total.agreement["notes"].f1 < config.floors.get(name, config.floor)
+    ]
+    if missed:
+        raise UserError(f"notes below the floor, or a tune failed: {', '.join(missed)}")
+
+
+def _choose(config: DictConfig) -> dict[str, list[Path]]:
+    """Files of each collection, which is the first folder of a piece's name."""
+    found: dict[str, list[Path]] = {}
+    for source in build(config.corpus.sources)():
+        found.setdefault(source.piece.split("/")[0], []).append(source.path)
+    names = config.collections or list(found)
+    if unknown := [name for name in names if name not in found]:
+        raise UserError(f"there is no collection {unknown[0]}; choose from {', '.join(found)}")
+    return {name: _spread(found[name], config.limit) for name in names}
+
+
+def _count(total: Result, result: Result) -> None:
+    from notagen.scores.agreement import add
+
+    total.files += result.files
+    total.tunes += result.tunes
+    total.agreement = add(total.agreement, result.agreement)
+    total.failures += result.failures
+
+
+def convert(collection: str, path: Path) -> Result:
+    """Convert one file, tune by tune."""
+    from notagen.scores.agreement import add
+    from notagen.scores.roundtrip import round_trips
+
+    result = Result(collection, files=1)
+    for outcome in round_trips(path):
+        result.tunes += 1
+        if isinstance(outcome, dict):
+            result.agreement = add(result.agreement, outcome)
+        else:
+            result.failures.append(str(outcome))
+    return result
+
+
+def table(results: Iterable[Result]) -> str:
+    """Print a row a collection: counts, then the F1 of each kind (a dash: the scores have none)."""
+    head = ("collection", "files", "tunes", "notes", "set right", "F1: notes", *_KINDS[1:], "failed")
+    rows = [head, *map(_row, results)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        row[0].ljust(widths[0])
+        + "".join(f"  {cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))
+        for row in rows
+    )
+
+
+def _row(result: Result) -> tuple[str, ...]:
+    found = result.agreement
+    counts = (found[kind].original if kind in found else 0 for kind in ("notes", "miscounted"))
+    return (
+        result.collection,
+        *(f"{count:,}" for count in (result.files, result.tunes, *counts)),
+        *(f"{found[kind].f1:.4f}" if any(found.get(kind, ())) else "-" for kind in _KINDS),
+        str(len(result.failures)),
+    )
+
+
+def _spread(paths: list[Path], limit: int | None) -> list[Path]:
+    """Choose at most so many, evenly spread."""
+    return paths[:: -(-len(paths) // limit)] if limit else paths
+
+
+if __name__ == "__main__":
+    main()
