@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import hydra
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -85,8 +86,17 @@ def _indented(text: str) -> str:
 
 
 def build(node: DictConfig, **arguments: Any) -> Any:
-    """Make the object a node with ``_target_`` describes; containers become plain Python."""
-    return instantiate(node, _convert_="all", **arguments)
+    """Make the object a node with ``_target_`` describes; containers become plain Python.
+
+    Raises:
+        UserError: the one that the object's constructor raised.
+    """
+    try:
+        return instantiate(node, _convert_="all", **arguments)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        raise
 
 
 def plain(node: DictConfig, *leave_out: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from notagen.config import announce, build, command, plain
+from notagen.config import announce, command, plain
 from notagen.errors import UserError
 from notagen.prompt import Prompt, check_known
 
@@ -14,15 +14,22 @@ from notagen.prompt import Prompt, check_known
 @command("generate")
 def main(config: DictConfig) -> None:
     """Write ``n`` pieces and save them as scores in ``out``."""
+    import torch
     from rich.progress import track
 
     from notagen import weights
-    from notagen.generation import generate
-    from notagen.generation.saving import check_formats, save, write_index
+    from notagen.batch import pack
+    from notagen.generation import Form, Sampling, generate
+    from notagen.generation.saving import check_formats, save, summary, write_index
+    from notagen.metrics import BitsPerCharacter
+    from notagen.patches import encode
 
     prompt = _prompt(plain(config.prompt))
     check_known(prompt, Path(config.weights))
     check_formats(config.formats)
+    sampling = Sampling(**plain(config.sampling, "_target_"))
+    asked = {name: value for name, value in plain(config.form).items() if value is not None}
+    form = Form(**asked)
     model = weights.load(config.weights)
     out = Path(config.out)
     announce(
@@ -31,6 +38,8 @@ def main(config: DictConfig) -> None:
             "weights": config.weights,
             "pieces": config.n,
             "prompt": ", ".join(prompt) if prompt else "none",
+            "form": ", ".join(f"{name} {value}" for name, value in asked.items()) or "free",
+            "alignment": sampling.align,
             "formats": ", ".join(config.formats),
             "out": out,
         },
@@ -38,22 +47,19 @@ def main(config: DictConfig) -> None:
     out.mkdir(parents=True, exist_ok=True)
     prompts = [str(prompt or "")] * config.n
     written = generate(
-        model, prompts, build(config.sampling), config.seed, config.rows, config.most_patches
+        model, prompts, sampling, config.seed, config.rows, config.most_patches, form
     )
-    saved = [
-        save(piece, out, config.formats)
-        for piece in track(written, "writing pieces", total=config.n)
-    ]
+    saved = []
+    bits = BitsPerCharacter()
+    for piece in track(written, "writing pieces", total=config.n):
+        saved.append(save(piece, out, config.formats))
+        batch = pack([encode(piece.text)[: model.config.patch_length]])
+        with torch.inference_mode():
+            bits.update(model(batch.patches, batch.lengths), batch.patches)
     saved.sort(key=lambda piece: piece.name)
     write_index(saved, out)
-    for piece in saved:
-        if not piece.is_complete:
-            reason = piece.problem or f"{piece.ending}, {piece.silent_voices} voices never sound"
-            print(f"{piece.name} is not complete: {reason}")
-    bars = sum(piece.bars for piece in saved)
-    aligned = sum(piece.aligned_bars for piece in saved)
-    print(f"complete pieces: {sum(piece.is_complete for piece in saved)} of {config.n}")
-    print(f"bars that last as long in all voices: {aligned} of {bars}")
+    print("\n".join(summary(saved)))
+    print(f"bits per character that these weights need for what was written: {bits.compute():.3f}")
     print(f"scores: {out}")
 
 

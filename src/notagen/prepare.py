@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from notagen.config import announce, build, command
+from notagen.config import announce, build, command, plain
 
 
 @command("prepare")
@@ -15,6 +15,7 @@ def main(config: DictConfig) -> None:
     from notagen.corpus.card import page
     from notagen.corpus.preparing import prepare
     from notagen.corpus.reading import Reader
+    from notagen.corpus.selection import Rules
     from notagen.corpus.workers import Limits
     from notagen.data.storage import is_prepared
 
@@ -37,7 +38,7 @@ def main(config: DictConfig) -> None:
     card = prepare(
         sources,
         out,
-        rules=build(config.rules),
+        rules=Rules(**plain(config.rules)),
         reader=Reader(largest=int(config.limits.file_mb * 1e6)),
         limits=Limits(config.limits.seconds, int(config.limits.memory_gb * 1e9)),
         processes=config.processes,

@@ -17,9 +17,9 @@ from notagen.errors import UserError
 if TYPE_CHECKING:
     from notagen.scores.agreement import Agreement
 
-_KINDS: Final = tuple(
-    "notes ties slurs graces tuplets chords articulations ornaments dynamics wedges repeats endings"
-    " fermatas".split()
+_KINDS: Final = (
+    *("notes", "ties", "slurs", "graces", "tuplets", "chords", "articulations", "ornaments"),
+    *("dynamics", "wedges", "repeats", "endings", "fermatas"),
 )
 
 
@@ -96,7 +96,16 @@ def convert(collection: str, path: Path) -> Result:
 
 def table(results: Iterable[Result]) -> str:
     """Print a row a collection: counts, then the F1 of each kind (a dash: the scores have none)."""
-    head = ("collection", "files", "tunes", "notes", "set right", "F1: notes", *_KINDS[1:], "failed")
+    head = (
+        "collection",
+        "files",
+        "tunes",
+        "notes",
+        "set right",
+        "F1: notes",
+        *_KINDS[1:],
+        "failed",
+    )
     rows = [head, *map(_row, results)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(

@@ -19,7 +19,7 @@ from notagen.corpus.workers import Limits
 from notagen.data import storage
 
 
-def prepared(scores: Path, out: Path, rules=Rules(), processes=2):  # noqa: B008
+def prepared(scores: Path, out: Path, rules=None, processes=2):
     """Prepare a folder; returns its rows by split, its rejections by piece, and its card."""
     sources = folder(str(scores))
     card = prepare(sources, out, rules, Reader(1_000_000), Limits(30, 4_000_000_000), processes)
@@ -171,6 +171,17 @@ def test_only_a_corpus_is_overwritten(tmp_path):
     write_melodies(scores, range(5))
     rows, _, _ = prepared(scores, tmp_path / "out")
     assert len(pieces(rows)) == 5
+
+
+def test_nothing_to_prepare_is_said(tmp_path):
+    with pytest.raises(ValueError, match="there are no scores to prepare"):
+        prepare([], tmp_path / "out")
+
+
+@pytest.mark.parametrize("rule", ["similarity", "validation_share"])
+def test_shares_beyond_one_are_refused(run, rule):
+    with pytest.raises(SystemExit, match=f"notagen: rules.{rule}=1.5 is not between 0 and 1"):
+        run("prepare", f"rules.{rule}=1.5")
 
 
 def test_the_command_says_in_one_sentence_that_there_is_nothing_to_read(run, tmp_path):

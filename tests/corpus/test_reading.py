@@ -51,6 +51,18 @@ def test_tunes_of_a_book_are_numbered(file):
     assert not outcome["rejected"]
 
 
+def test_a_tune_that_is_none_does_not_lose_the_others(file):
+    head = "T:Tune\nM:4/4\nL:1/8\nK:C\n"
+    outcome = read(
+        file("book.abc", f"X:1\n{head}{melody(1)}\n\nX:2\n{head}\nX:3\n{head}{melody(3)}\n")
+    )
+    names = [piece["row"]["piece"] for piece in outcome["pieces"]]
+    assert names == ["book.abc#1", "book.abc#3"]
+    [rejected] = outcome["rejected"]
+    assert rejected["piece"] == "book.abc#2"
+    assert rejected["reason"].startswith("unreadable: ")
+
+
 def test_a_score_without_labels_is_asked_for_its_composer(file):
     path = file("a.abc", abc(melody(1)).replace("M:", "C:Turlough O'Carolan\nM:"))
     [asked] = read(path, labels=None)["pieces"]

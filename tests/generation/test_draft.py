@@ -1,17 +1,17 @@
 import numpy as np
 import pytest
 
-from notagen.generation.draft import Draft, Ending
-from notagen.patches import EOS, PAD, PATCH_SIZE
+from notagen.generation.draft import Draft
+from notagen.patches import EOS, encode_prompt
 
-HEADER = "L:1/8\nM:4/4\nK:C\nV:1 treble\n"
+HEADER = "L:1/8\nM:4/4\nK:C\nV:1 treble\nV:2 bass\n"
+END = chr(EOS)
 
 
-def patch(text: str) -> np.ndarray:
-    ids = [ord(character) for character in text]
-    if len(ids) < PATCH_SIZE:
-        ids += [EOS] + [PAD] * (PATCH_SIZE - len(ids) - 1)
-    return np.array(ids, dtype=np.uint8)
+def add(draft: Draft, *texts: str) -> None:
+    for text in texts:
+        draft.append(text)
+        draft.close_line()
 
 
 def forced(draft: Draft) -> str:
@@ -23,56 +23,71 @@ def forced(draft: Draft) -> str:
 
 
 def test_the_header_is_free_and_the_first_mark_counts_from_zero():
-    draft = Draft(HEADER, 100)
+    draft = Draft(HEADER)
     assert draft.allowed("") is None
     assert draft.allowed("V") is None
+    assert draft.allowed("V:3\n") == END, "a line end ends the patch"
     assert draft.allowed("[") == "r"
     assert draft.allowed("[r:0/") == "123456789"
     assert "]" in draft.allowed("[r:0/1")
-    assert draft.allowed("[r:0/12]") is None
+    assert draft.allowed("[r:0/123") == "]"
 
 
 def test_later_marks_count_down_and_the_last_line_ends_the_piece():
-    draft = Draft(HEADER, 100)
-    draft.add(patch("[r:0/2][V:1]C8|\n"))
-    assert forced(draft) == "[r:1/1]"
-    draft.add(patch("[r:1/1][V:1]D4 E"))
-    assert draft.allowed("") is None, "inside a line nothing is forced"
-    draft.add(patch("4|\n"))
-    assert forced(draft) == "[r:2/0]"
-    assert draft.ending is None
-    draft.add(patch("[r:2/0][V:1]C8|]"))
-    draft.add(patch("\n"))
-    assert draft.ending is Ending.COMPLETE
+    draft = Draft(HEADER)
+    add(draft, "[r:0/2][V:1]C8|\n")
+    assert forced(draft) == "[r:1/1][V:"
+    add(draft, "[r:1/1][V:1]D4 E")
+    assert draft.allowed("") is None, "inside a bar nothing is forced"
+    add(draft, "4|\n")
+    assert forced(draft) == "[r:2/0][V:"
+    assert not draft.marks.complete
+    add(draft, "[r:2/0][V:1]C8|]", "\n")
+    assert draft.marks.complete
     assert draft.text.endswith("[r:2/0][V:1]C8|]\n")
+
+
+def test_voices_come_in_their_order_with_the_barline_of_the_first():
+    draft = Draft(HEADER.replace("V:2", "V:12") + "V:13 bass\n")
+    add(draft, "[r:0/2][V:1]C8", "||[V:")
+    assert draft.allowed("") == "1"
+    assert set(draft.allowed("1")) == {"2", "3"}
+    add(draft, "12]C8")
+    assert draft.allowed("") == "|"
+    assert draft.allowed("|") == "|"
+    assert draft.allowed("||") == "[\n"
+    add(draft, "||[V:13]C8")
+    assert forced(draft) == "||\n" + END
+    free = Draft(HEADER, voices_in_place=False)
+    add(free, "[r:0/2]")
+    assert free.allowed("") is None
 
 
 @pytest.mark.parametrize(
     ("bars", "beginning"),
-    [("[r:0/3][V:1]C8|\n", "[r:1/2]"), ("[r:0/3][V:1]C2 ", "[r:0/3][V:1]C2 ")],
+    [("[r:0/3][V:1]C8|\n", "[r:1/2][V:"), ("[r:0/3][V:1]C2 ", "[r:0/3][V:1]C2 ")],
 )
 def test_a_prompt_with_bars_is_continued(bars, beginning):
-    assert forced(Draft(HEADER + bars, 100)) == beginning
+    assert forced(Draft(HEADER + bars)) == beginning
 
 
-def test_a_piece_without_end_is_stopped():
-    draft = Draft(HEADER, 8)
-    while draft.ending is None:
-        draft.add(patch("V:9 treble x\n"))
-    assert draft.ending is Ending.TOO_LONG
-    assert len(draft.patches) == 8
+def test_a_line_is_taken_back_by_patches_and_the_prompt_stays():
+    draft = Draft(HEADER + "[r:0/3][V:1]C2 D2 E2 F2 ")
+    given = len(draft)
+    add(draft, "E2 F2 G2", "|[V:2]C8")
+    draft.rewind(draft.line.index("[V:2]"))
+    assert draft.line.endswith("G2")
+    draft.rewind(0)
+    assert len(draft) == given
+    assert forced(draft) == "2 E2 F2 "
 
 
-def test_a_full_context_keeps_the_header_and_the_last_half_of_the_lines():
-    draft = Draft(HEADER, 1000)
-    draft.add(patch("[r:0/9][V:1]C8|\n"))
-    for line in range(1, 10):
-        draft.add(patch(f"[r:{line}/{9 - line}][V:1]C8|"))
-        draft.add(patch("\n"))
-    everything = np.array(draft.patches)
-    assert np.array_equal(draft.context(len(everything) + 1), everything)
-    header = 5
-    kept = draft.context(len(everything))
-    assert np.array_equal(kept[:header], everything[:header])
-    assert bytes(kept[header][:7]) == b"[r:5/4]"
-    assert np.array_equal(kept[header:], everything[-(len(kept) - header) :])
+def test_a_replaced_line_is_cut_into_patches_as_any_other():
+    draft = Draft(HEADER)
+    add(draft, "[r:0/3][V:1]C8|\n", "[r:1/2][V:1]C8", "|[V:2]D7|\n")
+    text = HEADER + "[r:0/3][V:1]C8|\n"
+    draft = Draft(text)
+    draft.append("[r:1/2][V:1]C7|\n")
+    draft.replace_line("[r:1/2][V:1]C8|[V:2]D8|\n")
+    expected = encode_prompt(text + "[r:1/2][V:1]C8|[V:2]D8|\n")[0]
+    assert np.array_equal(draft.patches, expected)

@@ -25,9 +25,9 @@ from notagen.errors import UserError
 def prepare(
     sources: Sequence[Source],
     out: Path,
-    rules: Rules,
-    reader: Reader,
-    limits: Limits,
+    rules: Rules | None = None,
+    reader: Reader | None = None,
+    limits: Limits | None = None,
     processes: int | None = None,
 ) -> dict[str, Any]:
     """Read every source, leave out what cannot be used, split by piece, and store.
@@ -50,6 +50,7 @@ def prepare(
     Raises:
         UserError: no score could be used, or ``out`` is something else than a prepared corpus.
     """
+    rules, reader, limits = rules or Rules(), reader or Reader(), limits or Limits()
     storage.check_writable(out)
     keys = {source: journal.key(source, reader) for source in sources}
     with Journal(out.with_name(f".{out.name}.read.jsonl")) as read:
@@ -97,6 +98,8 @@ def _licences(sources: Sequence[Source]) -> list[str]:
 
 
 def _nothing_left(selection: Selection) -> str:
+    if not selection.rejected:
+        return "there are no scores to prepare"
     first = selection.rejected[0]
     return (
         f"none of the {len(selection.rejected)} pieces could be used; the first one, "

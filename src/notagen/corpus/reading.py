@@ -8,13 +8,13 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
-from notagen import scores
 from notagen.corpus import metadata
 from notagen.corpus.fingerprint import signature
 from notagen.corpus.guards import RefusedError, check
 from notagen.corpus.sources import UNKNOWN, Source
 from notagen.errors import UserError
 from notagen.notation import NotationError, Tune, clean
+from notagen.scores import ScoreError, read_each
 
 if TYPE_CHECKING:  # readers need no Arrow
     from notagen.data.storage import Rejection, Row
@@ -41,14 +41,14 @@ class Outcome(TypedDict):
 class Reader:
     """Reads score files of at most ``largest`` bytes, unpacked."""
 
-    largest: int
+    largest: int = 50_000_000
 
     def __call__(self, source: Source) -> Outcome:
         """Read a file; whatever is wrong with it becomes a rejection."""
         try:
             check(source.path, self.largest)
             with warnings.catch_warnings(action="ignore"):  # remarks on scores that it can read
-                tunes = scores.read(source.path)
+                tunes = list(read_each(source.path))
             composer = "" if source.labels else metadata.composer(source.path)
         except RefusedError as error:
             return failed(source, f"refused: {error}")
@@ -61,6 +61,8 @@ class Reader:
         for number, tune in enumerate(tunes, start=1):
             name = source.piece if len(tunes) == 1 else f"{source.piece}#{number}"
             try:
+                if isinstance(tune, ScoreError):
+                    raise UserError(f"unreadable: {tune}")
                 outcome["pieces"].append(_piece(name, labels, tune))
             except UserError as error:
                 outcome["rejected"].append(rejection(name, str(source.path), str(error)))

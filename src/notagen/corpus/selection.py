@@ -13,6 +13,7 @@ from notagen.corpus.duplicates import Duplicates
 from notagen.corpus.reading import Outcome, Piece, rejection
 from notagen.corpus.sources import Source
 from notagen.data.storage import SPLITS, Rejection
+from notagen.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,11 @@ class Rules:
     min_bars: int = 8
     similarity: float = 0.6
     validation_share: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("similarity", "validation_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"rules.{name}={getattr(self, name)} is not between 0 and 1")
 
 
 class Selection:

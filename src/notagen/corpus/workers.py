@@ -36,8 +36,8 @@ class Failure:
 class Limits:
     """What one job may take: seconds, and bytes of address space (kept to on Linux alone)."""
 
-    seconds: float
-    memory: int
+    seconds: float = 300
+    memory: int = 4_000_000_000
 
 
 def each(
@@ -130,10 +130,9 @@ def _serve(connection: Connection, function: Callable[[Job], object], memory: in
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which stops us
     if sys.platform == "linux":
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    connection.send("ready")
-    while True:
-        try:
-            job = connection.recv()
-        except EOFError:
-            return  # the parent is gone
-        connection.send(function(job))
+    try:
+        connection.send("ready")
+        while True:
+            connection.send(function(connection.recv()))
+    except (EOFError, BrokenPipeError):
+        return  # the parent is gone

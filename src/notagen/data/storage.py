@@ -94,13 +94,30 @@ def read(path: Path, split: str) -> Dataset:
     """
     if not is_prepared(path):
         raise UserError(
-            f"there is no prepared corpus at {path}; make one with "
-            f"`python -m notagen.prepare corpus={path.name}` (or give its folder as corpus.prepared)"
+            f"there is no prepared corpus at {path}; make one with `python -m notagen.prepare "
+            f"corpus={path.name}`, or give the folder of another one as corpus.prepared"
         )
     splits = load_from_disk(str(path))
     if split not in splits:
         raise UserError(f"the corpus at {path} has no {split} split, only {', '.join(splits)}")
     return splits[split]
+
+
+def select(rows: Dataset, expression: str) -> Dataset:
+    """The rows for which an expression over their columns is true.
+
+    Raises:
+        UserError: the expression cannot be evaluated.
+    """
+    table = rows.remove_columns("text").to_pandas()
+    try:
+        chosen = table.query(expression).index
+    except Exception as error:  # pandas raises whatever the expression runs into
+        raise UserError(
+            f"cannot choose pieces by {expression!r}: {error}; columns are "
+            f"{', '.join(table.columns)}"
+        ) from error
+    return rows.select(chosen)
 
 
 def is_prepared(path: Path) -> bool:

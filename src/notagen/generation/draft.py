@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable
 from enum import Enum
 
 import numpy as np
 
-from notagen.patches import Patches, decode, encode_prompt, line_starts
+from notagen.generation import alignment
+from notagen.generation.form import Form
+from notagen.generation.marks import Marks
+from notagen.notation.reading import declared_voices
+from notagen.patches import EOS, PAD, PATCH_SIZE, Patches, decode, encode_prompt
 
-_MARK = "[r:"
-_FIRST_MARK = "[r:0/"
-_WHOLE_MARK = re.compile(r"\[r:(\d+)/(\d+)\]")
-_DIGITS = 3  # of a piece's number of bars: the longest pieces trained on stay below 1000
+_END = chr(EOS)
+
+
+def to_patches(texts: Iterable[str]) -> Patches:
+    """Patches of up to 16 characters each, uint8 [n, 16]."""
+    padded = ((text + _END).ljust(PATCH_SIZE, chr(PAD))[:PATCH_SIZE] for text in texts)
+    codes = bytearray("".join(padded), "ascii")
+    return np.frombuffer(codes, dtype=np.uint8).reshape(-1, PATCH_SIZE)
 
 
 class Ending(Enum):
@@ -20,97 +28,118 @@ class Ending(Enum):
 
     COMPLETE = "complete"  # after as many bars as its first stream mark announced
     TOO_LONG = "too long"  # stopped at the limit of patches
+    UNREADABLE = "unreadable"  # before a bar that neither a try nor a rule made readable
 
 
 class Draft:
     """What stands of a piece, and what may come next.
 
-    Stream marks are not left to the model: the first one says how many bars follow (the model
-    chooses the number), and each later body line begins with the mark that count demands. After
-    the last bar the piece ends.
-
     Args:
         prompt: the beginning of the piece, as in :func:`notagen.patches.encode_prompt`.
-        most_patches: where to stop a piece that does not end.
+        form: what is asked of the rest.
+        voices_in_place: whether only voices may come that have their place there.
 
     Attributes:
-        ending: how the piece ended, None while it is being written.
-        patches: finished patches [16] in order.
+        header: finished header lines, without line ends.
+        voices: names that the header declares.
+        marks: the count of body lines.
+        line: the unfinished line, so far as it stands in finished patches.
+        given: what the prompt holds of that line.
     """
 
-    def __init__(self, prompt: str, most_patches: int) -> None:
-        finished, unfinished = encode_prompt(prompt)
-        self.patches: list[Patches] = list(finished)
-        self.most_patches = most_patches
-        self.ending: Ending | None = None
-        self.line, self.last_line = _place(prompt)
-        self.at_line_start = len(unfinished) == 0 and (prompt == "" or prompt.endswith("\n"))
-        self.required = bytes(unfinished).decode("ascii")
-        if self.at_line_start:
-            self._require_mark()
+    def __init__(
+        self, prompt: str, form: Form | None = None, *, voices_in_place: bool = True
+    ) -> None:
+        self.form = form or Form()
+        self.voices_in_place = voices_in_place
+        self.header: list[str] = []
+        self.voices: tuple[str, ...] = ("1",)  # ABC's name for the voice of a tune without V:
+        self.marks = Marks(self.form.bars)
+        self.line = self.given = ""
+        self._texts: list[str] = []
+        self._line_start = 0
+        self._given_patches = 0
+        (self._start, *finished), unfinished = encode_prompt(prompt)
+        for ids in finished:
+            self.append(decode(ids))
+            self.close_line()
+        self._unfinished = bytes(unfinished).decode("ascii")
+        self._given_patches = len(self._texts)
+        self.given = self.line + self._unfinished
+
+    def __len__(self) -> int:
+        """Finished patches, the start patch included."""
+        return 1 + len(self._texts)
 
     @property
     def text(self) -> str:
         """All that is written, stream marks included."""
-        return decode(np.array(self.patches))
+        return "".join(self._texts)
+
+    @property
+    def in_body(self) -> bool:
+        """Whether the unfinished line is one of the body."""
+        return self.line.startswith("[")
+
+    @property
+    def bar_ended(self) -> bool:
+        """Whether the last patch ended before it was full, as the last one of a bar does."""
+        return bool(self.line) and len(self._texts[-1]) < PATCH_SIZE
+
+    @property
+    def patches(self) -> Patches:
+        """All finished patches, uint8 [n, 16]."""
+        return np.concatenate([self._start[None], to_patches(self._texts)])
 
     def allowed(self, written: str) -> str | None:
         """Characters of which the next must be one, after ``written`` in this patch; None: any."""
-        if self.line is None and self.at_line_start and written == "[":
-            self.required = _FIRST_MARK
-        if len(written) < len(self.required):
-            return self.required[len(written)]
-        if self.last_line is None and self.required == _FIRST_MARK and "]" not in written:
-            digits = len(written) - len(self.required)
-            if digits == 0:
-                return "123456789"
-            return "]" if digits == _DIGITS else "0123456789]"
-        return None
+        if len(written) < len(self._unfinished) and len(self._texts) == self._given_patches:
+            return self._unfinished[len(written)]
+        line = self.line + written
+        if line.endswith("\n"):
+            return _END
+        if not (line.startswith("[") or self.marks.begun):
+            return self.form.allowed(self.header, line)
+        mark = self.marks.allowed(line)
+        if mark is not None or not self.voices_in_place:
+            return mark
+        return alignment.allowed(line, written, self.voices, bar_ended=self.bar_ended)
 
-    def add(self, ids: Patches) -> None:
-        """Append a finished patch, uint8 [16]."""
-        self.patches.append(ids)
-        written = decode(ids)
-        if self.line is None and self.at_line_start and written.startswith(_MARK):
-            self.line = 0
-            self.last_line = int(written[len(_FIRST_MARK) : written.index("]")])
-        self.at_line_start = written.endswith("\n")
-        self.required = ""
-        if self.at_line_start and self.line is not None:
-            self.line += 1
-            self._require_mark()
-        if self.ending is None and len(self.patches) >= self.most_patches:
-            self.ending = Ending.TOO_LONG
+    def append(self, text: str) -> None:
+        """Add a finished patch; a line that ends with it is closed by :meth:`close_line`."""
+        self._texts.append(text)
+        self.line += text
 
-    def context(self, length: int) -> Patches:
-        """What the model goes on from, fewer than ``length`` patches [n, 16].
-
-        All that is written, or, once that is too long, the header and the last half of the body
-        lines (and of a body that is a single line, its end).
-        """
-        patches = np.array(self.patches)
-        if len(patches) < length:
-            return patches
-        starts = line_starts(patches)
-        header = patches[: starts[0]] if len(starts) else patches[:1]
-        for start in starts[len(starts) // 2 :]:
-            if len(header) + len(patches) - start < length:
-                return np.concatenate([header, patches[start:]])
-        return np.concatenate([header, patches[-(length - len(header)) // 2 :]])
-
-    def _require_mark(self) -> None:
-        if self.line is None or self.last_line is None:
+    def close_line(self) -> None:
+        """Go on to the next line where this one is at its end."""
+        if not self.line.endswith("\n"):
             return
-        if self.line > self.last_line:
-            self.ending = Ending.COMPLETE
+        if self.in_body:
+            self.marks.finish(self.line)
         else:
-            self.required = f"{_MARK}{self.line}/{self.last_line - self.line}]"
+            self.header.append(self.line[:-1])
+            self.voices = declared_voices(self.header) or self.voices
+        self.line = self.given = ""
+        self._line_start = len(self._texts)
 
+    def rewind(self, offset: int) -> None:
+        """Take back the unfinished line from the patch on that holds its character ``offset``.
 
-def _place(prompt: str) -> tuple[int | None, int | None]:
-    """The body line that comes next or is unfinished, and the last one; None in the header."""
-    marks = _WHOLE_MARK.findall(prompt)
-    if not marks:
-        return None, None
-    behind, ahead = map(int, marks[-1])
-    return behind + prompt.endswith("\n"), behind + ahead
+        What the prompt gave stays.
+        """
+        kept = self._line_start
+        end = 0
+        for text in self._texts[self._line_start :]:
+            end += len(text)
+            if end > offset:
+                break
+            kept += 1
+        del self._texts[max(kept, self._given_patches) :]
+        self.line = "".join(self._texts[self._line_start :])
+
+    def replace_line(self, line: str) -> None:
+        """Write another line in place of the unfinished one."""
+        del self._texts[self._line_start :]
+        self.line = ""
+        for ids in encode_prompt(line)[0][1:]:
+            self.append(decode(ids))

@@ -2,59 +2,108 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
+from struct import Struct
+from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-import torch
 from torch import Tensor
 
-from notagen.patches import PATCH_SIZE
+from notagen.errors import UserError
+from notagen.patches import PATCH_SIZE, VOCABULARY
+
+_WORDS = Struct(f"<{PATCH_SIZE}I")
+
+Align = Literal["off", "report", "enforce"]
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How characters are drawn.
+    """How characters are drawn, and which bars are drawn again.
 
     The filters work on probabilities and in the published order: the ``top_k`` most likely
     characters, of these the fewest that hold ``top_p``, and only then the temperature.
     ``top_k=1`` is greedy.
+
+    Args:
+        top_k: only the most likely characters.
+        top_p: of these, the fewest that hold this share.
+        temperature: above 1 evens out what is left.
+        temperature_first: apply the temperature before the filters, as most programs do.
+        align: what to do about bars whose voices do not agree: nothing, count them, or draw them
+            again until they do.
+        tries: how often a line is drawn again before it is repaired by rule.
+
+    Raises:
+        UserError: (a ValueError) one of them is out of range.
     """
 
     top_k: int = 9
     top_p: float = 0.9
     temperature: float = 1.2
+    temperature_first: bool = False
+    align: Align = "enforce"
+    tries: int = 32
 
     def __post_init__(self) -> None:
-        if self.top_k < 1 or not 0 < self.top_p <= 1 or self.temperature <= 0:
-            raise ValueError(
-                "sampling needs top_k of 1 or more, top_p in (0, 1] and a positive temperature, "
-                f"not {self.top_k}, {self.top_p} and {self.temperature}"
+        if not (1 <= self.top_k <= VOCABULARY and 0 < self.top_p <= 1 and self.temperature > 0):
+            raise UserError(
+                f"sampling needs top_k from 1 to {VOCABULARY}, top_p in (0, 1] and a positive "
+                f"temperature, not {self.top_k}, {self.top_p} and {self.temperature}"
+            )
+        if self.align not in ("off", "report", "enforce") or self.tries < 0:
+            raise UserError(
+                "sampling needs align=off, report or enforce and tries of 0 or more, not "
+                f"{self.align} and {self.tries}"
             )
 
-    def draw(self, logits: Tensor, uniform: Tensor) -> Tensor:
+    def draw(self, logits: Tensor, uniform: Sequence[float]) -> list[int]:
         """Draw one id a row.
+
+        Only the ``top_k`` leave the device: on so few numbers plain Python is faster than a dozen
+        calls of torch or numpy, for one row and for thirty.
 
         Args:
             logits: float [rows, 128]; minus infinity forbids an id.
-            uniform: float [rows], uniform in [0, 1), the only randomness.
-
-        Returns:
-            int64 [rows].
+            uniform: a number in [0, 1) for each row, the only randomness.
         """
-        likely, ids = logits.softmax(-1).topk(self.top_k)
-        likely = likely / likely.sum(-1, keepdim=True)
-        before = likely.cumsum(-1) - likely
-        likely = torch.where(before < self.top_p, likely, 0.0) ** (1 / self.temperature)
-        edges = likely.cumsum(-1)
-        chosen = (uniform[:, None] * edges[:, -1:] >= edges).sum(-1, keepdim=True)
-        return ids.gather(-1, chosen.clamp(max=self.top_k - 1)).squeeze(-1)
+        scores, ids = logits.topk(self.top_k)
+        return [
+            own_ids[self._choose(own_scores, number)]
+            for own_scores, own_ids, number in zip(
+                scores.tolist(), ids.tolist(), uniform, strict=True
+            )
+        ]
+
+    def _choose(self, scores: Sequence[float], uniform: float) -> int:
+        """An index into scores that descend."""
+        before, after = 1.0, 1 / self.temperature
+        if self.temperature_first:
+            before, after = after, before
+        best = scores[0]
+        likely = [math.exp((score - best) * before) for score in scores]
+        rest = self.top_p * sum(likely)
+        kept = []
+        for weight in likely:
+            if rest <= 0:
+                break
+            rest -= weight
+            kept.append(weight**after)
+        rest = uniform * sum(kept)
+        for index, weight in enumerate(kept):
+            rest -= weight
+            if rest < 0:
+                return index
+        return 0  # only reached by rounding
 
 
-def patch_noise(seed: int, piece: int, patch: int) -> npt.NDArray[np.float32]:
-    """The uniform numbers that draw one patch, [16].
+def patch_noise(seed: int, piece: int, patch: int, attempt: int) -> tuple[float, ...]:
+    """The uniform numbers that draw one patch, 16 in [0, 1).
 
-    They depend on the piece and its place in it alone, so that a piece is the same whatever
-    others are drawn beside it.
+    They are a hash of the piece, of its place in it and of how often the line was begun, so that
+    a piece is the same whatever others are drawn beside it, and on every machine.
     """
-    return np.random.default_rng((seed, piece, patch)).random(PATCH_SIZE, dtype=np.float32)
+    place = f"{seed} {piece} {patch} {attempt}".encode("ascii")
+    return tuple(word / 2**32 for word in _WORDS.unpack(blake2b(place).digest()))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from notagen import scores
@@ -28,6 +28,10 @@ class Saved:
         bars: how many.
         aligned_bars: of these, bars that last as long in all voices.
         silent_voices: voices that never sound.
+        tries: how often a voice or a line was drawn again for its voices to agree.
+        repairs: lines that were then repaired by rule.
+        patches_drawn: patches the model wrote.
+        patches_kept: of these, patches that stayed.
         problem: why there is no more than its text, empty where there is a score.
     """
 
@@ -36,6 +40,10 @@ class Saved:
     bars: int = 0
     aligned_bars: int = 0
     silent_voices: int = 0
+    tries: int = 0
+    repairs: int = 0
+    patches_drawn: int = 0
+    patches_kept: int = 0
     problem: str = ""
 
     @property
@@ -51,15 +59,23 @@ def save(piece: Written, folder: Path, formats: Sequence[str]) -> Saved:
     """
     name = f"piece-{piece.index + 1:03d}"
     (folder / f"{name}.txt").write_text(piece.text)
+    cost = piece.tally
+    saved = Saved(
+        name,
+        piece.ending.value,
+        tries=cost.tries,
+        repairs=cost.repairs,
+        patches_drawn=cost.drawn,
+        patches_kept=cost.kept,
+    )
     try:
         tune = Tune.parse(piece.text).complete_rests()
         for kind in formats:
             _WRITERS[kind](tune, folder / name)
     except (NotationError, scores.ScoreError) as error:
-        return Saved(name, piece.ending.value, problem=str(error))
-    return Saved(
-        name,
-        piece.ending.value,
+        return replace(saved, problem=str(error))
+    return replace(
+        saved,
         bars=len(tune.bars),
         aligned_bars=sum(tune.aligned_bars()),
         silent_voices=sum(_is_silent(tune, voice) for voice in tune.voices),
@@ -83,6 +99,24 @@ def write_index(saved: Sequence[Saved], folder: Path) -> None:
     unfinished = folder / f".{_INDEX}.unfinished"
     unfinished.write_text(lines)
     unfinished.rename(folder / _INDEX)
+
+
+def summary(saved: Sequence[Saved]) -> Iterator[str]:
+    """Lines that say what became of the pieces, and what it cost."""
+    for piece in saved:
+        if not piece.is_complete:
+            reason = piece.problem or f"{piece.ending}, {piece.silent_voices} voices never sound"
+            yield f"{piece.name} is not complete: {reason}"
+    yield f"complete pieces: {sum(piece.is_complete for piece in saved)} of {len(saved)}"
+    bars = sum(piece.bars for piece in saved)
+    aligned = sum(piece.aligned_bars for piece in saved)
+    yield f"bars that last as long in all voices: {aligned} of {bars}"
+    tries = sum(piece.tries for piece in saved)
+    repairs = sum(piece.repairs for piece in saved)
+    yield f"drawn again for that: {tries} times; bars repaired by rule: {repairs}"
+    drawn = sum(piece.patches_drawn for piece in saved)
+    kept = sum(piece.patches_kept for piece in saved)
+    yield f"patches drawn for each one kept: {drawn / max(kept, 1):.2f}"
 
 
 def _is_silent(tune: Tune, voice: str) -> bool:

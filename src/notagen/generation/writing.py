@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from notagen.generation.draft import Draft, Ending
-from notagen.generation.sampling import Sampling, patch_noise
+from notagen.generation.draft import Ending, to_patches
+from notagen.generation.form import Form
+from notagen.generation.sampling import Sampling
+from notagen.generation.seat import Seat, Tally
 from notagen.model import NotaGen
 from notagen.model.decode import Decoder
 from notagen.patches import BOS, EOS, PAD, PATCH_SIZE, VOCABULARY
+
+_END = chr(EOS)
 
 
 @dataclass(frozen=True)
@@ -25,11 +29,13 @@ class Written:
         index: which of the prompts it goes on from.
         text: interleaved ABC with rests left out and stream marks.
         ending: how it ended.
+        tally: what it cost.
     """
 
     index: int
     text: str
     ending: Ending
+    tally: Tally
 
 
 def generate(
@@ -39,100 +45,108 @@ def generate(
     seed: int = 0,
     rows: int = 8,
     most_patches: int = 4096,
+    form: Form | None = None,
 ) -> Iterator[Written]:
     """Write a piece from each prompt, ``rows`` at a time; yield each one as it ends.
 
-    A piece depends on its prompt, its index and the seed, not on what is written beside it.
+    A piece depends on its prompt, its index, the form and the seed, not on what is written
+    beside it.
 
     Args:
         model: the weights to write with.
         prompts: beginnings of pieces: comment lines, header lines, bars with stream marks; an
             empty string leaves everything to the model.
-        sampling: how characters are drawn; as published when None.
+        sampling: how characters are drawn, and which bars are drawn again; as published, and
+            bars until their voices agree, when None.
         seed: of all draws.
         rows: pieces in the batch; ended ones make room for the next.
         most_patches: where to stop a piece that does not end.
+        form: what is asked of every piece beyond its prompt.
 
     Yields:
         Pieces in the order in which they end.
     """
-    waiting = deque(enumerate(prompts))
-    seats = [_Seat(*waiting.popleft(), seed, most_patches) for _ in range(min(rows, len(waiting)))]
+    sampling = sampling or Sampling()
+    waiting: deque[Seat] = deque()
+    for index, prompt in enumerate(prompts):
+        seat = Seat(index, prompt, form, sampling, seed, most_patches)
+        if seat.ending is None:
+            waiting.append(seat)
+        else:
+            yield Written(index, prompt, seat.ending, seat.tally)
+    seats = [waiting.popleft() for _ in range(min(rows, len(waiting)))]
     if not seats:
         return
     decoder = Decoder(model.eval(), len(seats))
     for row, seat in enumerate(seats):
         seat.prefill(decoder, row)
     while seats:
-        _write_patch(decoder, seats, sampling or Sampling())
+        _write_patch(decoder, seats, sampling)
         for row, seat in enumerate(seats):
-            if seat.draft.ending is None:
-                if decoder.lengths[row] == decoder.patch_length:
-                    seat.prefill(decoder, row)
+            if seat.ending is None:
                 continue
-            yield Written(seat.index, seat.draft.text, seat.draft.ending)
+            yield Written(seat.index, seat.draft.text, seat.ending, seat.tally)
             if waiting:
-                seats[row] = _Seat(*waiting.popleft(), seed, most_patches)
+                seats[row] = waiting.popleft()
                 seats[row].prefill(decoder, row)
-        staying = [row for row, seat in enumerate(seats) if seat.draft.ending is None]
+        staying = [row for row, seat in enumerate(seats) if seat.ending is None]
         if len(staying) < len(seats):
             seats = [seats[row] for row in staying]
             decoder.keep(staying)
 
 
-class _Seat:
-    """One row of the batch: a draft, and what draws it."""
-
-    def __init__(self, index: int, prompt: str, seed: int, most_patches: int) -> None:
-        self.index = index
-        self.seed = seed
-        self.draft = Draft(prompt, most_patches)
-
-    def prefill(self, decoder: Decoder, row: int) -> None:
-        """Read the draft's context into the decoder."""
-        decoder.rewind(row, 0)
-        context = self.draft.context(decoder.patch_length)
-        decoder.prefill(row, torch.from_numpy(context))
-
-    def noise(self) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-        """Uniform numbers [16] for the patch that comes next."""
-        return patch_noise(self.seed, self.index, len(self.draft.patches))
-
-
-def _write_patch(decoder: Decoder, seats: Sequence[_Seat], sampling: Sampling) -> None:
+def _write_patch(decoder: Decoder, seats: Sequence[Seat], sampling: Sampling) -> None:
     """Draw the next patch of every seat and append it to draft and decoder."""
-    noise = torch.from_numpy(np.stack([seat.noise() for seat in seats]))
-    ids = np.full((len(seats), PATCH_SIZE), PAD, dtype=np.uint8)
-    written = [""] * len(seats)
-    open_rows = set(range(len(seats)))
+    noise = [*zip(*(seat.noise() for seat in seats), strict=True)]
+    texts = [""] * len(seats)
     logits = decoder.begin_patch()
     for slot in range(PATCH_SIZE):
-        allowed = [seat.draft.allowed(text) for seat, text in zip(seats, written, strict=True)]
-        drawn = sampling.draw(_masked(logits, allowed, slot), noise[:, slot])
-        for row, character in enumerate(drawn.tolist()):
-            if row in open_rows:
-                ids[row, slot] = character
-                if character == EOS:
-                    open_rows.discard(row)
-                else:
-                    written[row] += chr(character)
-        if not open_rows:
+        allowed = [
+            None if text.endswith(_END) else seat.draft.allowed(text)
+            for seat, text in zip(seats, texts, strict=True)
+        ]
+        ids = _draw(logits, allowed, noise[slot], sampling, first=slot == 0)
+        texts = [
+            text if text.endswith(_END) else text + chr(drawn)
+            for text, drawn in zip(texts, ids, strict=True)
+        ]
+        if all(text.endswith(_END) for text in texts):
             break
         if slot + 1 < PATCH_SIZE:
-            logits = decoder.next_char(drawn)
-    decoder.push(torch.from_numpy(ids))
-    for seat, patch in zip(seats, ids, strict=True):
-        seat.draft.add(patch)
+            logits = decoder.next_char(torch.tensor(ids, device=logits.device))
+    texts = [text.rstrip(_END) for text in texts]
+    decoder.push(torch.from_numpy(to_patches(texts)))
+    for row, (seat, text) in enumerate(zip(seats, texts, strict=True)):
+        seat.add(text, decoder, row)
 
 
-def _masked(logits: Tensor, allowed: Sequence[str | None], slot: int) -> Tensor:
-    """Forbid what no text holds: padding, a start inside a piece, an empty patch."""
-    mask = torch.zeros(len(allowed), VOCABULARY, dtype=torch.bool)
-    mask[:, [PAD, BOS]] = True
-    if slot == 0:
-        mask[:, EOS] = True
-    for row, characters in enumerate(allowed):
-        if characters is not None:
-            mask[row] = True
-            mask[row, [ord(character) for character in characters]] = False
-    return logits.masked_fill(mask.to(logits.device), float("-inf"))
+def _draw(
+    logits: Tensor,
+    allowed: Sequence[str | None],
+    uniform: Sequence[float],
+    sampling: Sampling,
+    *,
+    first: bool,
+) -> list[int]:
+    """Draw a character for every row from those that are allowed there."""
+    forced = [ord(characters) for characters in allowed if characters and len(characters) == 1]
+    if len(forced) == len(allowed):
+        return forced
+    if any(allowed):
+        bias = torch.stack([_bias(characters, first, logits.device) for characters in allowed])
+    else:
+        bias = _bias(None, first, logits.device)
+    return sampling.draw(logits + bias, uniform)
+
+
+@lru_cache(maxsize=1024)
+def _bias(allowed: str | None, first: bool, device: torch.device) -> Tensor:
+    """Zero for what may come next, minus infinity for what no text holds or is not allowed."""
+    if allowed is not None:
+        open_ids = [ord(character) for character in allowed]
+    else:
+        closed = {PAD, BOS, EOS} if first else {PAD, BOS}
+        open_ids = [id_ for id_ in range(VOCABULARY) if id_ not in closed]
+    bias = torch.full((VOCABULARY,), float("-inf"), device=device)
+    bias[open_ids] = 0.0
+    return bias

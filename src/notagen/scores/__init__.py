@@ -5,4 +5,12 @@ from notagen.scores.errors import ScoreError
 from notagen.scores.files import read, read_each, to_midi, to_musicxml
 from notagen.scores.reading import from_music21
 
-__all__ = ["ScoreError", "from_music21", "read", "read_each", "to_midi", "to_music21", "to_musicxml"]
+__all__ = [
+    "ScoreError",
+    "from_music21",
+    "read",
+    "read_each",
+    "to_midi",
+    "to_music21",
+    "to_musicxml",
+]

@@ -64,8 +64,12 @@ def _items(score: stream.Score) -> Items:
     items: Items = defaultdict(Counter)
     places: dict[int, tuple[object, ...]] = {}
     for number, part in enumerate(score.parts):
+        bars = {id(one): i for i, one in enumerate(part.getElementsByClass(stream.Measure))}
+        for bracket in part.getElementsByClass(spanner.RepeatBracket):
+            first, last = bars.get(id(bracket.getFirst())), bars.get(id(bracket.getLast()))
+            items["endings"][number, first, last, tuple(bracket.numberRange)] += 1
         for index, measure in enumerate(part.getElementsByClass(stream.Measure)):
-            _add_barlines(items, (number, index), measure)
+            _add_repeats(items, (number, index), measure)
             for onset, length, element in _elements(measure):
                 place = (number, index, _ticks(onset))
                 if isinstance(element, dynamics.Dynamic):
@@ -125,9 +129,7 @@ def _name(one: Music21Object) -> str:
     return str(pitch.nameWithOctave)
 
 
-def _add_barlines(items: Items, place: tuple[int, int], measure: stream.Measure) -> None:
+def _add_repeats(items: Items, place: tuple[int, int], measure: stream.Measure) -> None:
     for line in (measure.leftBarline, measure.rightBarline):
         if isinstance(line, bar.Repeat):
             items["repeats"][*place, line.direction] += 1
-    for bracket in measure.getSpannerSites(spanner.RepeatBracket):
-        items["endings"][*place, tuple(bracket.numberRange)] += 1

@@ -52,9 +52,12 @@ def read_each(path: Path | str) -> Iterator[Tune | ScoreError]:
     """Read a score file tune by tune: what is wrong with one does not lose the others.
 
     MusicXML (also compressed), MIDI, **kern and all else that music21 reads goes through music21.
-    ABC is read by our own parser, as music21's misplaces notes in broken rhythm; tunes in
-    NotaGen's dialect (with ``%%score``, voices by number) are taken as they are, others brought
-    into it. Where a file or tune can't be read, the ScoreError that says why comes in its place.
+    ABC is read by our own parser, since music21's misplaces notes in broken rhythm; music21's
+    reads what ours refuses, such as music without bar lines. Tunes in NotaGen's dialect (with
+    ``%%score`` and voices by number) are taken as they are, others are brought into it.
+
+    Yields:
+        each tune, or the ScoreError that says why it, or the whole file, can't be read.
     """
     path = Path(path)
     try:
@@ -82,23 +85,31 @@ def entries(path: Path) -> Iterator[Entry]:
         yield _in_measures(score)
 
 
-def parse_abc(text: str) -> Tune:
-    """Parse one tune of an ABC file; ScoreError where a text without ``K:`` is no tune."""
-    if not any(line.startswith("K:") for line in text.split("\n")):
+def original(entry: Entry) -> stream.Score:
+    """Return a tune of a file as a score.
+
+    Raises:
+        UserError: (a ValueError) neither our parser nor music21's can make sense of its ABC.
+    """
+    if isinstance(entry, stream.Score):
+        return entry
+    if not any(line.startswith("K:") for line in entry.split("\n")):
         raise ScoreError("the text has no K: field, without which it is no ABC tune.")
-    return Tune.parse(text)
+    try:
+        return to_music21(Tune.parse(entry))
+    except UserError as refused:
+        try:  # without a version, music21 forgets an accidental after the note it stands before
+            return _in_measures(converter.parseData(f"%abc-2.1\n{entry}", format="abc"))
+        except Exception:
+            raise refused from None
 
 
 def _tune(entry: Entry) -> Tune:
-    if isinstance(entry, stream.Score):
-        return from_music21(entry)
-    tune = parse_abc(entry)
-    return tune if _in_dialect(tune) else from_music21(to_music21(tune))
-
-
-def _in_dialect(tune: Tune) -> bool:
-    numbered = all(voice.isdigit() for voice in tune.voices)
-    return numbered and any(line.startswith("%%score") for line in tune.header)
+    if isinstance(entry, str) and "%%score" in entry:
+        tune = Tune.parse(entry)
+        if all(voice.isdigit() for voice in tune.voices):
+            return tune
+    return from_music21(original(entry))
 
 
 def _decoded(content: bytes) -> str:

@@ -88,9 +88,7 @@ def _is_staff_wide(event: Event) -> bool:
     return isinstance(event.element, _STAFF_WIDE)
 
 
-def _events(
-    measure: stream.Measure, voices: Sequence[stream.Voice]
-) -> Iterator[tuple[int, Event]]:
+def _events(measure: stream.Measure, voices: Sequence[stream.Voice]) -> Iterator[tuple[int, Event]]:
     """Yield everything in a measure, each with the layer it belongs to."""
     for onset, length, element in timed(measure):
         yield 0, Event(onset, element, length)

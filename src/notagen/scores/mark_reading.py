@@ -13,7 +13,7 @@ _SIGNPOST_OF = {sign: kind for kind, sign in SIGNPOSTS.items()}
 _PLACEMENTS = {"^": "above", "_": "below", "<": None, ">": None, "@": None}
 _CHORD_SYMBOL = re.compile(
     r"(?P<root>[A-G][b#]?)(?P<kind>(?:maj|min|dim|aug|sus|add|m|M|[+\d()#b-])*)"
-    r"(?P<bass>/[A-G][b#]?)?"
+    r"(?P<bass>/[A-Ga-g][b#]?)?"
 )
 
 OPENING_SPANS = {opening: kind for kind, (opening, _) in SPANS.items()}
@@ -36,7 +36,8 @@ def make_words(quoted: str) -> Music21Object | None:
     match = None if placed else _CHORD_SYMBOL.fullmatch(words)
     if match:
         root = match["root"].replace("b", "-")
-        bass = (match["bass"] or "").replace("b", "-")
+        bass = match["bass"] or ""
+        bass = bass[:2].upper() + bass[2:].replace("b", "-")
         return harmony.ChordSymbol(root + match["kind"] + bass)
     text = expressions.TextExpression(words)
     text.placement = _PLACEMENTS.get(quoted[:1])

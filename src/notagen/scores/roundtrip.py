@@ -10,9 +10,8 @@ from music21 import converter
 
 from notagen.notation import Tune
 from notagen.scores.agreement import Agreement, compare
-from notagen.scores.building import to_music21
 from notagen.scores.errors import ScoreError
-from notagen.scores.files import Entry, entries, failure, parse_abc, to_musicxml
+from notagen.scores.files import Entry, entries, failure, original, to_musicxml
 from notagen.scores.reading import from_music21
 
 
@@ -34,6 +33,6 @@ def round_trips(path: Path) -> Iterator[dict[str, Agreement] | ScoreError]:
 
 
 def _round_trip(entry: Entry) -> dict[str, Agreement]:
-    original = to_music21(parse_abc(entry)) if isinstance(entry, str) else entry
-    tune = Tune.parse(from_music21(original).to_interleaved())
-    return compare(original, converter.parse(to_musicxml(tune), format="musicxml"))
+    score = original(entry)
+    tune = Tune.parse(from_music21(score).to_interleaved())
+    return compare(score, converter.parse(to_musicxml(tune), format="musicxml"))

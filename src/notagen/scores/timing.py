@@ -12,6 +12,7 @@ EIGHTHS_PER_QUARTER = 2  # the unit of all lengths here is ABC's L:1/8
 
 _FINEST = 192  # the largest divisor of an eighth that is taken as meant
 _TUPLETS = 96  # the largest to look for when it is not
+_TICKS_PER_QUARTER = 20160  # fine enough to tell two onsets apart, too coarse for rounding errors
 _ROUNDING = Fraction(1, 12)  # of its written length, by which a note may be miscounted
 
 
@@ -32,28 +33,30 @@ def timed(voice: stream.Stream) -> Iterator[tuple[Fraction, Fraction, Music21Obj
     for instance, and round. A note that is so miscounted lasts as long as it is written, and what
     follows it moves along.
     """
-    moved: dict[Fraction, Fraction] = {}  # from the end of a note as counted to that as written
+    moved: dict[int, Fraction] = {}  # from the end of a note as counted, in ticks, to its real end
     for element in voice:
         if isinstance(element, stream.Stream):
             continue
-        counted = eighths(element.offset)
-        onset = moved.get(counted, counted)
-        length = eighths(element.duration.quarterLength)
-        written = length
+        counted = Fraction(element.offset)
+        onset = moved.get(_ticks(counted), eighths(counted))
+        length = _written(element.duration)
         if isinstance(element, note.GeneralNote) and length:
-            written = _written(element.duration, length)
-            moved[counted + length] = onset + written
-        yield onset, written, element
+            moved[_ticks(counted + Fraction(element.duration.quarterLength))] = onset + length
+        yield onset, length, element
 
 
 def is_miscounted(element: Music21Object) -> bool:
     """Whether a note lasts otherwise than its file counts."""
-    length = eighths(element.duration.quarterLength)
-    return _written(element.duration, length) != length
+    return _written(element.duration) != eighths(element.duration.quarterLength)
 
 
-def _written(length: duration.Duration, counted: Fraction) -> Fraction:
-    """Return a length as notated, in eighths, where it is the counted one but for rounding."""
+def _ticks(quarters: Fraction) -> int:
+    return round(quarters * _TICKS_PER_QUARTER)
+
+
+def _written(length: duration.Duration) -> Fraction:
+    """Return a length in eighths: as notated, where that is as counted but for rounding."""
+    counted = eighths(length.quarterLength)
     if length.linked or length.isGrace:
         return counted
     quarters = duration.convertTypeToQuarterLength(length.type, length.dots, length.tuplets)

@@ -8,16 +8,18 @@ from collections.abc import Iterator, Sequence
 _FIELD = re.compile(r"(?P<letter>[A-Za-z]):")
 _TUNE = re.compile(r"^X:", re.MULTILINE)
 _BLANK = re.compile(r"\n[ \t]*\n\s*")
+_COMMENT = re.compile(r"^([A-Za-z]:[^%\n]*?)[ \t]*%.*$", re.MULTILINE)
 _GOES_ON = re.compile(r"V:|\[V:|%%")
 
 
 def split_tunes(text: str) -> Iterator[str]:
     """Yield the tunes of an ABC text, each with those fields of the file's header that it lacks.
 
-    A text without ``X:`` is one tune. A tune ends with a blank line; but one within the tune's
-    header, or before the music of another voice, is passed over. Words between tunes are left out.
+    A text without ``X:`` is one tune. A tune ends with a blank line; but one within its header, or
+    before the music of another voice, is passed over. Words between tunes, and comments behind
+    fields, are left out.
     """
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = _COMMENT.sub(r"\1", text.replace("\r\n", "\n").replace("\r", "\n"))
     starts = [match.start() for match in _TUNE.finditer(text)]
     if not starts:
         yield text

@@ -204,7 +204,7 @@ class VoiceReader:
                 self.spans.append(span)
         elif element := make_sign(sign):
             self._place(element)
-        else:
+        elif sign not in self._signs:  # the notes of a chord may each have it
             self._signs.append(sign)
 
     def _set_field(self, letter: str, value: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import lightning as L
 import numpy as np
@@ -55,6 +56,8 @@ class SamplePiece(L.Callback):
     def _write(self, model: NotaGen) -> str:
         training = model.training
         most_patches = model.config.patch_length
-        [piece] = generate(model, [self.prompt], self.sampling, self.seed, 1, most_patches)
+        # Bars are not drawn again here: how many align by themselves is what is logged.
+        sampling = replace(self.sampling, align="off")
+        [piece] = generate(model, [self.prompt], sampling, self.seed, 1, most_patches)
         nn.Module.train(model, training)
         return piece.text
