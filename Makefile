@@ -50,6 +50,10 @@ types: $(VENV)/dev ## Check types
 test-slow: $(VENV)/dev ## The tests that take minutes: every chorale there and back
 	$(BIN)/python -m pytest -m slow
 
+.PHONY: roundtrip
+roundtrip: $(VENV)/notagen ## Scores to text and back: what survives, by collection (15 min)
+	$(BIN)/python -m notagen.roundtrip
+
 wheel: $(VENV)/dev ## Build the wheel into dist/
 	$(BIN)/python -m build --wheel
 

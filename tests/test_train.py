@@ -5,8 +5,8 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from conftest import small
 from notagen.model import NotaGen
+from overrides import small
 
 
 def test_pretrain_end_to_end(run, corpus, capfd):

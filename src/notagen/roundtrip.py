@@ -50,12 +50,8 @@ def main(config: DictConfig) -> None:
     print(table(totals.values()))
     for failure in (failure for total in totals.values() for failure in total.failures):
         print(failure)
-    missed = [
-        name
-        for name, total in totals.items()
-        if total.failures or total.agreement["notes"].f1 < config.floors.get(name, config.floor)
-    ]
-    if missed:
+    floors = {name: config.floors.get(name, config.floor) for name in totals}
+    if missed := [name for name, total in totals.items() if not _passes(total, floors[name])]:
         raise UserError(f"notes below the floor, or a tune failed: {', '.join(missed)}")
 
 
@@ -92,6 +88,11 @@ def convert(collection: str, path: Path) -> Result:
         else:
             result.failures.append(str(outcome))
     return result
+
+
+def _passes(total: Result, floor: float) -> bool:
+    notes = total.agreement.get("notes")
+    return not total.failures and notes is not None and notes.f1 >= floor
 
 
 def table(results: Iterable[Result]) -> str:

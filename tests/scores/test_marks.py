@@ -28,6 +28,8 @@ BARS = {
     "tremolo and arpeggio": "!///!c4 !arpeggio![CEG]4",
     "dynamics": "!p! c2!mf! d2!sf! e2!fff! f2",
     "wedges": "!<(! c2 d2!<)!!>(! e2 f2!>)!",
+    "wedges back to back": "!<(! c2 d2!<(! e2!<)! f2!<)! | !>(! c4!>(! d4!>)! | e8!>)!",
+    "a wedge that ends on a grace note": "!>(! c4{e!>)!} d4",
     "octave line": "!8va(! c''4 d''4!8va)!",
     "words": '"^dolce" c4"_cresc." d4',
     "chord symbols": '"Am" A4"D7" ^F4',

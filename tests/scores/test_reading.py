@@ -5,7 +5,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from music21 import chord, duration, meter, note, spanner, stream
+from music21 import chord, clef, duration, dynamics, meter, note, spanner, stream
 from tests.scores.pieces import corpus_score, through_musicxml
 
 from notagen.notation import Tune, bar_duration
@@ -125,13 +125,30 @@ def test_slurs_between_voices_are_left_out() -> None:
     assert [bar.text for bar in from_music21(score).bars[0].values()] == ["c4 d4", "A4 E4"]
 
 
+def test_percussion_is_written_where_it_stands_on_its_staff() -> None:
+    drum = note.Unpitched("E4", type="half")
+    bar = measure(drum, note.Rest(type="half"))
+    bar.insert(0, clef.PercussionClef())
+    tune = from_music21(score_of([bar]))
+    assert tune.header[-1] == "V:1 perc "
+    assert tune.bars[0]["1"].text == "E4 z4"
+
+
+def test_a_doubled_wedge_is_written_once() -> None:
+    first, last = note.Note("C4", type="half"), note.Note("D4", type="half")
+    score = score_of([measure(first, last)])
+    for _ in range(2):
+        score.parts[0].insert(0, dynamics.Crescendo([first, last]))
+    assert from_music21(score).bars[0]["1"].text == "!<(! C4 D4!<)!"
+
+
 def test_no_measures() -> None:
     with pytest.raises(ScoreError, match="makeMeasures"):
         from_music21(stream.Score([stream.Part([note.Note("C4")])]))
 
 
 def test_no_quarter_tones() -> None:
-    with pytest.raises(ScoreError, match="C~4"):
+    with pytest.raises(ScoreError, match="bar 1, voice 1: C~4"):
         from_music21(score_of([measure(note.Note("C~4", type="whole"))]))
 
 

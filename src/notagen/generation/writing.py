@@ -16,9 +16,10 @@ from notagen.generation.sampling import Sampling
 from notagen.generation.seat import Seat, Tally
 from notagen.model import NotaGen
 from notagen.model.decode import Decoder
-from notagen.patches import BOS, EOS, PAD, PATCH_SIZE, VOCABULARY
+from notagen.patches import EOS, PATCH_SIZE, VOCABULARY
 
 _END = chr(EOS)
+_TEXT = [ord("\t"), ord("\n"), *range(ord(" "), ord("~") + 1)]
 
 
 @dataclass(frozen=True)
@@ -145,8 +146,7 @@ def _bias(allowed: str | None, first: bool, device: torch.device) -> Tensor:
     if allowed is not None:
         open_ids = [ord(character) for character in allowed]
     else:
-        closed = {PAD, BOS, EOS} if first else {PAD, BOS}
-        open_ids = [id_ for id_ in range(VOCABULARY) if id_ not in closed]
+        open_ids = _TEXT if first else [*_TEXT, EOS]
     bias = torch.full((VOCABULARY,), float("-inf"), device=device)
     bias[open_ids] = 0.0
     return bias

@@ -77,13 +77,23 @@ class VoiceWriter:
         return "".join(out).strip()
 
     def _timed(self, event: Event, rhythm: Rhythm) -> str:
-        opening = self._spans.opening[id(event.element)]
-        closing = self._spans.closing[id(event.element)]
-        body = self._note(event.element, rhythm.length)
-        return "".join([*opening, rhythm.lead, body, rhythm.broken, *closing])
+        opening, closing = self._spans_of(event)
+        return (
+            opening
+            + rhythm.lead
+            + self._note(event.element, rhythm.length)
+            + rhythm.broken
+            + closing
+        )
 
     def _grace(self, event: Event) -> str:
-        return self._note(event.element, Fraction(1))
+        opening, closing = self._spans_of(event)
+        return opening + self._note(event.element, Fraction(1)) + closing
+
+    def _spans_of(self, event: Event) -> tuple[str, str]:
+        """Return the signs of wedges and lines that open and close at a note."""
+        spans, key = self._spans, id(event.element)
+        return "".join(spans.opening[key]), "".join(spans.closing[key])
 
     def _note(self, element: Music21Object, length: Fraction) -> str:
         """Write a note, chord or rest with everything that is attached to it."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
 from music21 import converter, stream
+from music21.exceptions21 import Music21Exception
 from music21.midi.translate import streamToMidiFile
 from music21.musicxml.m21ToXml import GeneralObjectExporter
 
@@ -21,17 +23,35 @@ Entry: TypeAlias = str | stream.Score  # a tune of a file: its ABC, or what musi
 
 
 def to_musicxml(tune: Tune) -> str:
-    """Write a tune as MusicXML (partwise, uncompressed)."""
-    score = to_music21(tune)
-    score.splitAtDurations(recurse=True)
-    exporter = GeneralObjectExporter(score)
-    exporter.makeNotation = False  # it would break up notes in bars longer than their metre
-    return str(exporter.parse().decode("utf-8"))
+    """Write a tune as MusicXML (partwise, uncompressed).
+
+    Raises:
+        ScoreError: (a ValueError) the tune holds what no score can, such as a 500th note.
+    """
+    with _writing("MusicXML"):
+        score = to_music21(tune)
+        score.splitAtDurations(recurse=True)
+        exporter = GeneralObjectExporter(score)
+        exporter.makeNotation = False  # it would break up notes in bars longer than their metre
+        return str(exporter.parse().decode("utf-8"))
 
 
 def to_midi(tune: Tune) -> bytes:
-    """Write a tune as a Standard MIDI File."""
-    return bytes(streamToMidiFile(to_music21(tune).toSoundingPitch()).writestr())
+    """Write a tune as a Standard MIDI File.
+
+    Raises:
+        ScoreError: (a ValueError) the tune holds what no score can.
+    """
+    with _writing("MIDI"):
+        return bytes(streamToMidiFile(to_music21(tune).toSoundingPitch()).writestr())
+
+
+@contextmanager
+def _writing(kind: str) -> Iterator[None]:
+    try:
+        yield
+    except Music21Exception as error:
+        raise ScoreError(f"this tune can't be written as {kind}: {error}") from error
 
 
 def read(path: Path | str) -> list[Tune]:

@@ -39,7 +39,10 @@ def from_music21(score: stream.Score) -> Tune:
         for row, voice in enumerate(staff.voices):
             writer = VoiceWriter(staff, opening, spans)
             for index, length in enumerate(lengths):
-                text = writer.bar(staff.bars[index][row], length, empty="x" if row else "z")
+                try:
+                    text = writer.bar(staff.bars[index][row], length, empty="x" if row else "z")
+                except ScoreError as error:
+                    raise ScoreError(f"bar {index + 1}, voice {voice}: {error}") from error
                 bars[index][voice] = Bar(text, right[index], "" if index else left)
     header = (score_line(score, staffs), *opening.lines, *voice_lines(score, staffs))
     return Tune(header, tuple(bars))
