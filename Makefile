@@ -31,7 +31,7 @@ $(RUN)/evaluation.json: $(RUN)/pretrain/model/model.safetensors
 	$(BIN)/python -m notagen.evaluate weights=$(RUN)/pretrain/model out=$@
 
 $(RUN)/pieces/index.jsonl: $(RUN)/pretrain/model/model.safetensors $(RUN)/evaluation.json
-	$(BIN)/python -m notagen.generate weights=$(RUN)/pretrain/model n=20 out=$(RUN)/pieces
+	$(BIN)/python -m notagen.generate weights=$(RUN)/pretrain/model sampling=careful n=20 out=$(RUN)/pieces
 
 test: $(VENV)/dev lint types ## Install, lint, check types, run the tests (10 min)
 	$(BIN)/python -m pytest -n 2 -m "not slow and not gpu"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tests.scores.pieces import one_voice
 
-from notagen.scores.audio import RATE, samples, wav
+from notagen.scores.audio import RATE, mp3, samples, wav
 
 
 @pytest.mark.parametrize(("music", "hertz"), [("A8", 440), ("A,8", 220), ("a8", 880)])
@@ -48,3 +48,12 @@ def test_wav() -> None:
     with wave.open(io.BytesIO(wav(tune))) as file:
         assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, RATE)
         assert file.getnframes() == len(samples(tune)[0])
+
+
+def test_mp3() -> None:
+    pytest.importorskip("lameenc")
+    file = mp3(one_voice("A2 B2 c2 d2"))
+    assert file[0] == 0xFF, "an MPEG frame"
+    assert file[1] & 0xE0 == 0xE0
+    seconds = len(samples(one_voice("A2 B2 c2 d2"))[0]) / RATE
+    assert len(file) == pytest.approx(seconds * 64_000 / 8, rel=0.2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from notagen import scores
@@ -13,6 +14,7 @@ from notagen.generation.draft import Ending
 from notagen.generation.writing import Written
 from notagen.notation import NotationError, Tune
 from notagen.notation.bars import is_resting
+from notagen.scores.audio import mp3, wav
 from notagen.scores.engrave import pdf, svg
 
 _INDEX = "index.jsonl"
@@ -70,8 +72,9 @@ def save(piece: Written, folder: Path, formats: Sequence[str]) -> Saved:
     )
     try:
         tune = Tune.parse(piece.text).complete_rests()
+        sheet = _Sheet(tune)
         for kind in formats:
-            _WRITERS[kind](tune, folder / name)
+            _WRITERS[kind](sheet, folder / name)
     except (NotationError, scores.ScoreError) as error:
         return replace(saved, problem=str(error))
     return replace(
@@ -123,31 +126,52 @@ def _is_silent(tune: Tune, voice: str) -> bool:
     return all(is_resting(bar[voice].text) for bar in tune.bars)
 
 
-def _write_abc(tune: Tune, stem: Path) -> None:
-    stem.with_suffix(".abc").write_text(f"X:1\n{tune.to_standard()}")
+class _Sheet:
+    """A tune on its way to files, engraved once for all formats that show it."""
+
+    def __init__(self, tune: Tune) -> None:
+        self.tune = tune
+
+    @cached_property
+    def pages(self) -> list[str]:
+        return svg(self.tune)
 
 
-def _write_musicxml(tune: Tune, stem: Path) -> None:
-    stem.with_suffix(".musicxml").write_text(scores.to_musicxml(tune))
+def _write_abc(sheet: _Sheet, stem: Path) -> None:
+    stem.with_suffix(".abc").write_text(f"X:1\n{sheet.tune.to_standard()}")
 
 
-def _write_midi(tune: Tune, stem: Path) -> None:
-    stem.with_suffix(".mid").write_bytes(scores.to_midi(tune))
+def _write_musicxml(sheet: _Sheet, stem: Path) -> None:
+    stem.with_suffix(".musicxml").write_text(scores.to_musicxml(sheet.tune))
 
 
-def _write_svg(tune: Tune, stem: Path) -> None:
-    for number, page in enumerate(svg(tune), start=1):
+def _write_midi(sheet: _Sheet, stem: Path) -> None:
+    stem.with_suffix(".mid").write_bytes(scores.to_midi(sheet.tune))
+
+
+def _write_svg(sheet: _Sheet, stem: Path) -> None:
+    for number, page in enumerate(sheet.pages, start=1):
         stem.with_name(f"{stem.name}-{number}.svg").write_text(page)
 
 
-def _write_pdf(tune: Tune, stem: Path) -> None:
-    stem.with_suffix(".pdf").write_bytes(pdf(svg(tune)))
+def _write_pdf(sheet: _Sheet, stem: Path) -> None:
+    stem.with_suffix(".pdf").write_bytes(pdf(sheet.pages))
 
 
-_WRITERS: dict[str, Callable[[Tune, Path], None]] = {
+def _write_wav(sheet: _Sheet, stem: Path) -> None:
+    stem.with_suffix(".wav").write_bytes(wav(sheet.tune))
+
+
+def _write_mp3(sheet: _Sheet, stem: Path) -> None:
+    stem.with_suffix(".mp3").write_bytes(mp3(sheet.tune))
+
+
+_WRITERS: dict[str, Callable[[_Sheet, Path], None]] = {
     "abc": _write_abc,
     "musicxml": _write_musicxml,
     "midi": _write_midi,
     "svg": _write_svg,
     "pdf": _write_pdf,
+    "wav": _write_wav,
+    "mp3": _write_mp3,
 }

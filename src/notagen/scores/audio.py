@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from notagen.notation import Tune
 from notagen.scores.building import to_music21
+from notagen.scores.errors import ScoreError
 
 RATE = 22_050  # samples a second
 _HARMONICS = (1.0, 0.5, 0.3, 0.15, 0.1, 0.05)  # loudness of the fundamental and its overtones
 _ATTACK, _RELEASE, _FADE = 0.015, 0.12, 1.2  # seconds; the last is how a held note decays
 _PEAK = 0.8
+_KILOBITS = 64  # a second, of MP3
 
 
 def samples(tune: Tune) -> tuple[NDArray[np.float32], int]:
@@ -42,14 +44,41 @@ def samples(tune: Tune) -> tuple[NDArray[np.float32], int]:
 
 def wav(tune: Tune) -> bytes:
     """Play a tune as a WAV file: 16 bits, mono."""
-    sound, rate = samples(tune)
+    frames, rate = _frames(tune)
     file = io.BytesIO()
     with wave.open(file, "wb") as writer:
         writer.setnchannels(1)
         writer.setsampwidth(2)
         writer.setframerate(rate)
-        writer.writeframes((sound * np.iinfo(np.int16).max).astype("<i2").tobytes())
+        writer.writeframes(frames)
     return file.getvalue()
+
+
+def mp3(tune: Tune) -> bytes:
+    """Play a tune as an MP3 file: mono, 64 kbit/s.
+
+    Raises:
+        ScoreError: (a ValueError) the encoder is not installed.
+    """
+    try:
+        import lameenc
+    except ImportError:
+        raise ScoreError(
+            "MP3 needs an encoder; install it with `pip install notagen[audio]`"
+        ) from None
+    frames, rate = _frames(tune)
+    encoder = lameenc.Encoder()
+    encoder.set_channels(1)
+    encoder.set_in_sample_rate(rate)
+    encoder.set_bit_rate(_KILOBITS)
+    encoder.silence()
+    return bytes(encoder.encode(frames) + encoder.flush())
+
+
+def _frames(tune: Tune) -> tuple[bytes, int]:
+    """Samples as little-endian 16-bit integers, and their rate."""
+    sound, rate = samples(tune)
+    return (sound * np.iinfo(np.int16).max).astype("<i2").tobytes(), rate
 
 
 def _note(frequency: float, seconds: float) -> NDArray[np.float32]:
