@@ -27,6 +27,7 @@ def test_pretrain_end_to_end(run, corpus, capfd):
         "val/bits_per_character",
         "lr-AdamW",
         "train/characters_per_second",
+        "train/data_wait",
     } <= scalars
     assert "sample/text/text_summary" in events.Tags()["tensors"]
     rates = [event.value for event in events.Scalars("lr-AdamW")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -124,3 +125,5 @@ def quiet() -> None:
     """Silence the notices of libraries that tell a user nothing to act on."""
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning on a newer torch
+    warnings.filterwarnings("ignore", message=".*exists and is not empty.*")  # on resuming

@@ -12,32 +12,46 @@ from notagen.patches import EOS
 
 
 class Throughput(L.Callback):
-    """Logs characters of text per second of wall clock, over all ranks, every so many steps."""
+    """Logs characters of text a second over all ranks, and the share of time spent waiting.
+
+    ``train/characters_per_second`` is by the wall clock, validation left out;
+    ``train/data_wait`` is the share of that time between the end of a step and the arrival of the
+    next batch.
+    """
 
     def __init__(self, every_n_steps: int) -> None:
         self.every_n_steps = every_n_steps
-        self.characters = 0
-        self.since = 0.0
 
-    def on_train_epoch_start(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
-        """Start counting where nothing was counted yet."""
-        if self.since == 0.0:
-            self.since = time.monotonic()
+    def on_train_start(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
+        """Start counting."""
+        self._restart()
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, stage: L.LightningModule, batch: Batch, index: int
+    ) -> None:
+        """A batch has arrived."""
+        self.waited += time.monotonic() - self.step_ended
 
     def on_train_batch_end(
         self, trainer: L.Trainer, stage: L.LightningModule, outputs: Any, batch: Batch, index: int
     ) -> None:
         """Count a batch; log when the other numbers are logged."""
+        self.step_ended = time.monotonic()
         self.characters += int((batch.patches > EOS).sum())
         if trainer.global_step % self.every_n_steps == 0:
-            now = time.monotonic()
-            rate = self.characters * trainer.world_size / (now - self.since)
+            elapsed = self.step_ended - self.since
+            rate = self.characters * trainer.world_size / elapsed
             stage.log("train/characters_per_second", rate, rank_zero_only=True)
-            self.characters, self.since = 0, now
+            stage.log("train/data_wait", self.waited / elapsed, rank_zero_only=True)
+            self._restart()
 
     def on_validation_end(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
         """Leave the time of a validation out."""
-        self.characters, self.since = 0, time.monotonic()
+        self._restart()
+
+    def _restart(self) -> None:
+        self.characters, self.waited = 0, 0.0
+        self.since = self.step_ended = time.monotonic()
 
 
 class Report(L.Callback):

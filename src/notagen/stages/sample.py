@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 
 import lightning as L
 import numpy as np
@@ -11,7 +10,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 from torch import nn
 
-from notagen.generation import Sampling, generate
+from notagen.generation import Sampling, Written, generate
 from notagen.model import NotaGen
 from notagen.notation import NotationError, Tune
 from notagen.scores import ScoreError
@@ -19,7 +18,10 @@ from notagen.scores.engrave import png, svg
 
 
 class SamplePiece(L.Callback):
-    """Logs one piece after every validation: its text, its first page, how many bars align.
+    """Logs one piece after every validation: its text, its first page, and what it cost.
+
+    ``sample/tries_per_bar`` says how often a voice had to be drawn again until the bar's voices
+    agreed (with ``sampling.align=enforce``): the model's own sense of alignment.
 
     Args:
         sampling: how its characters are drawn.
@@ -39,25 +41,22 @@ class SamplePiece(L.Callback):
             return
         model = stage.model
         assert isinstance(model, NotaGen)
-        text = self._write(model)
+        piece = self._write(model)
         board, step = logger.experiment, trainer.global_step
-        board.add_text("sample/text", f"```\n{text}\n```", step)
+        board.add_text("sample/text", f"```\n{piece.text}\n```", step)
         try:
-            tune = Tune.parse(text).complete_rests()
+            tune = Tune.parse(piece.text)
             page = png(svg(tune)[0])
         except (NotationError, ScoreError) as problem:
             board.add_text("sample/problem", str(problem), step)
             return
-        aligned = tune.aligned_bars()
-        board.add_scalar("sample/aligned_bars", sum(aligned) / len(aligned), step)
+        board.add_scalar("sample/tries_per_bar", piece.tally.tries / len(tune.bars), step)
         image = np.asarray(Image.open(io.BytesIO(page)).convert("RGB"))
         board.add_image("sample/score", image, step, dataformats="HWC")
 
-    def _write(self, model: NotaGen) -> str:
+    def _write(self, model: NotaGen) -> Written:
         training = model.training
         most_patches = model.config.patch_length
-        # Bars are not drawn again here: how many align by themselves is what is logged.
-        sampling = replace(self.sampling, align="off")
-        [piece] = generate(model, [self.prompt], sampling, self.seed, 1, most_patches)
+        [piece] = generate(model, [self.prompt], self.sampling, self.seed, 1, most_patches)
         nn.Module.train(model, training)
-        return piece.text
+        return piece
