@@ -7,12 +7,15 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from notagen import processor
 from notagen.config import announce, command
 
 
 @command("evaluate")
 def main(config: DictConfig) -> None:
     """Print bits per character on the validation pieces, beside a model of character counts."""
+    processor.settle()
+
     import torch
     from rich.progress import track
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from notagen import processor
 from notagen.config import announce, command, plain
 from notagen.errors import UserError
 from notagen.prompt import Prompt, check_known
@@ -15,6 +16,8 @@ from notagen.prompt import Prompt, check_known
 def main(config: DictConfig) -> None:
     """Write ``n`` pieces and save them as scores in ``out``."""
     import torch
+    processor.settle()
+
     from rich.progress import track
 
     from notagen import weights

@@ -1,4 +1,4 @@
-"""Make training on a CPU fit the machine: memory that is kept, threads that wait asleep."""
+"""Make torch on a CPU fit the machine: memory that is kept, threads that wait asleep."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _M_MMAP_MAX: Final = -4
 
 
 def settle() -> None:
-    """Set the process up for training on a CPU. Call it before torch is imported.
+    """Set the process up for torch on a CPU. Call it before torch is imported.
 
     Threads that wait for one another sleep instead of spinning. On an idle machine that costs
     3 % of a small model's step; beside two busy processes on two cores a step was measured to
