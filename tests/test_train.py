@@ -44,11 +44,14 @@ def test_an_earlier_run_is_not_overwritten(run, corpus):
     assert weights.read_bytes() == before
 
 
-def test_resume_goes_on_with_the_same_batches(run, corpus):
-    """Four steps at once, and two and two, end in the same weights."""
-    run("train", *small(corpus, "run=whole"))
-    run("train", *small(corpus, "run=halves", "stage.max_steps=2"))
-    run("train", *small(corpus, "run=halves", "resume=true"))
+@pytest.mark.parametrize("stop", [2, 3, 4], ids=["in the first epoch", "at its end", "later"])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_resume_goes_on_with_the_same_batches(run, corpus, stop, workers):
+    """Five steps at once, and in two parts, end in the same weights; three are an epoch."""
+    steps = ("trainer.val_check_interval=1", f"stage.data.workers={workers}")
+    run("train", *small(corpus, "run=whole", *steps, "stage.max_steps=5"))
+    run("train", *small(corpus, "run=halves", *steps, f"stage.max_steps={stop}"))
+    run("train", *small(corpus, "run=halves", *steps, "stage.max_steps=5", "resume=true"))
     whole, halves = (
         torch.load(f"runs/{name}/pretrain/checkpoints/last.ckpt", weights_only=True)["state_dict"]
         for name in ("whole", "halves")

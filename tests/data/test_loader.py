@@ -1,5 +1,6 @@
 from itertools import islice
 
+import lightning as L
 import pytest
 import torch
 
@@ -63,3 +64,33 @@ def test_another_number_of_ranks_is_refused(rows):
     state = loader(rows).state_dict()
     with pytest.raises(UserError, match="world_size 1 and cannot go on with 2"):
         loader(rows, world_size=2).load_state_dict(state)
+
+
+class Idle(L.LightningModule):
+    """Notes the batches it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = []
+
+    def training_step(self, batch, index) -> None:
+        self.seen.append(batch)
+
+    def configure_optimizers(self) -> None:
+        return None
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_lightning_tells_the_loader_which_epoch_it_is(rows, workers):
+    stage = Idle()
+    trainer = L.Trainer(
+        accelerator="cpu", max_epochs=2, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
+    )  # fmt: skip
+    trainer.fit(stage, loader(rows, workers=workers))
+    expected = loader(rows)
+    first = list(expected)
+    expected.batches.set_epoch(1)
+    second = list(expected)
+    assert all(same(a, b) for a, b in zip(stage.seen, first + second, strict=True))
+    assert not any(same(a, b) for a, b in zip(first, second, strict=True))

@@ -30,6 +30,11 @@ class ShuffledBatches(torch.utils.data.Sampler[list[tuple[int, int]]]):
         self.epoch = 0
         self.start = 0  # batches of this epoch that were handed out before a resume
 
+    @property
+    def sampler(self) -> ShuffledBatches:
+        """Itself: Lightning tells the epoch to a loader's ``batch_sampler.sampler`` only."""
+        return self
+
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch the next iteration is."""
         self.epoch = epoch
@@ -67,6 +72,7 @@ class PieceLoader(DataLoader[Patches]):
         self.handed_out = 0
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        # A generator, so that nothing is drawn before Lightning has said which epoch it is.
         self.handed_out = self.batches.start
         for batch in super().__iter__():
             self.handed_out += 1
