@@ -10,7 +10,7 @@ CORPUS := datasets/chorales
 RUN := runs/quickstart
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint format types test-slow wheel clean
+.PHONY: help quickstart test lint format types test-slow test-scale wheel clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -51,8 +51,17 @@ test-slow: $(VENV)/dev ## The tests that take minutes: every chorale there and b
 	$(BIN)/python -m pytest -m slow
 
 .PHONY: roundtrip
+test-scale: $(VENV)/dev ## The tests of engine=ray, on two local workers
+	$(BIN)/pip install --quiet $(TORCH) --editable '.[dev,scale]'
+	$(BIN)/python -m pytest -m dist tests/corpus/test_ray.py
+
 roundtrip: $(VENV)/notagen ## Scores to text and back: what survives, by collection (15 min)
 	$(BIN)/python -m notagen.roundtrip
+
+.PHONY: bench
+BENCH := # --quick, --slow, --threads 2; `--help` lists them
+bench: $(VENV)/notagen ## Time everything beside the published formulation (5 min; 2 with BENCH=--quick)
+	PYTHONPATH=tests $(BIN)/python -m benchmarks $(BENCH)
 
 wheel: $(VENV)/dev ## Build the wheel into dist/
 	$(BIN)/python -m build --wheel

@@ -16,6 +16,7 @@ from notagen.prompt import Prompt, check_known
 def main(config: DictConfig) -> None:
     """Write ``n`` pieces and save them as scores in ``out``."""
     import torch
+
     processor.settle()
 
     from rich.progress import track

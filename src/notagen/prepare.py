@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from omegaconf import DictConfig
 
 from notagen.config import announce, build, command, plain
+from notagen.errors import UserError
 
 
 @command("prepare")
 def main(config: DictConfig) -> None:
     """Read the scores of ``corpus`` and write the prepared corpus to ``out``."""
     from notagen.corpus.card import page
+    from notagen.corpus.destination import is_prepared
+    from notagen.corpus.engines import ENGINES
     from notagen.corpus.preparing import prepare
     from notagen.corpus.reading import Reader
     from notagen.corpus.selection import Rules
     from notagen.corpus.workers import Limits
-    from notagen.data.storage import is_prepared
 
-    out = Path(config.out)
+    out = str(config.out)
+    if config.engine not in ENGINES:
+        raise UserError(f"engine={config.engine} is not known; choose from {', '.join(ENGINES)}")
     if is_prepared(out) and not config.overwrite:
         print(f"{out} is already prepared; overwrite=true makes it anew")
         return
@@ -42,6 +44,7 @@ def main(config: DictConfig) -> None:
         reader=Reader(largest=int(config.limits.file_mb * 1e6)),
         limits=Limits(config.limits.seconds, int(config.limits.memory_gb * 1e9)),
         processes=config.processes,
+        engine=ENGINES[config.engine],
     )
     print(page(config.corpus.name, card))
     print(f"prepared corpus: {out}")

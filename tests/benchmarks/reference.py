@@ -1,18 +1,23 @@
 """The published formulation, written plainly: what our model must equal and be faster than.
 
 One-hot patches times a matrix, Hugging Face GPT-2 on both levels, every patch as 17 char slots
-whether they hold characters or padding, padded batches with masks, and no cache.
+whether they hold characters or padding, padded batches with masks, no cache, sampling in numpy,
+and patches as lists of lists.
 """
 
+import re
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2Model
 
 from notagen.model import ModelConfig
-from notagen.patches import PAD, PATCH_SIZE, VOCABULARY
+from notagen.patches import BOS, EOS, PAD, PATCH_SIZE, VOCABULARY
+
+BARLINE = re.compile(r"(::|:\||\|:|\|\||\|\]|\[\||\|)")
 
 
 def gpt2_config(layers: int, positions: int, vocabulary: int, config: ModelConfig) -> GPT2Config:
@@ -104,3 +109,53 @@ class Reference(nn.Module):
             probabilities = self.char_level_decoder.logits(vector, so_far)[0, -1].softmax(-1)
             ids.append(choose(probabilities))
         return ids
+
+
+def draw(
+    probabilities: Tensor,
+    rng: np.random.Generator,
+    top_k: int = 9,
+    top_p: float = 0.9,
+    temperature: float = 1.2,
+) -> int:
+    """An id of probabilities [128]: top-k, then top-p, then temperature, each normalised."""
+    weights = probabilities.double().numpy()
+    order = np.argsort(-weights)
+    weights[order[top_k:]] = 0.0
+    weights /= weights.sum()
+    before = np.cumsum(weights[order]) - weights[order]
+    weights[order[before >= top_p]] = 0.0
+    weights /= weights.sum()
+    weights **= 1 / temperature
+    weights /= weights.sum()
+    return int(rng.choice(VOCABULARY, p=weights))
+
+
+def encode(text: str) -> list[list[int]]:
+    """Patches of a whole piece, of interleaved ABC without stream marks."""
+    lines = text.splitlines(keepends=True)
+    body = [i for i, line in enumerate(lines) if line.startswith("[V:")]
+    patches = [[BOS] * (PATCH_SIZE - 1) + [EOS]]
+    for i, line in enumerate(lines):
+        if i < body[0]:
+            patches += patches_of(line)
+            continue
+        first, *others = BARLINE.split(f"[r:{i - body[0]}/{body[-1] - i}]{line}")
+        barlines, contents = others[::2], others[1::2]
+        bars = [first, *map("".join, zip(barlines, contents, strict=True))]
+        if contents[-1] == "\n":  # the last barline closes the line and opens nothing
+            bars[-2:] = ["".join(bars[-2:])]
+        for bar in bars:
+            patches += patches_of(bar)
+    return [*patches, [BOS] + [EOS] * (PATCH_SIZE - 1)]
+
+
+def patches_of(text: str) -> list[list[int]]:
+    """A header line or a bar: 16 characters a patch, the last one ended and padded."""
+    patches = [
+        [ord(character) for character in text[start : start + PATCH_SIZE]]
+        for start in range(0, len(text), PATCH_SIZE)
+    ]
+    if len(patches[-1]) < PATCH_SIZE:
+        patches[-1] += [EOS] + [PAD] * (PATCH_SIZE - 1 - len(patches[-1]))
+    return patches

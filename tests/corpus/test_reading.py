@@ -60,7 +60,7 @@ def test_a_tune_that_is_none_does_not_lose_the_others(file):
     assert names == ["book.abc#1", "book.abc#3"]
     [rejected] = outcome["rejected"]
     assert rejected["piece"] == "book.abc#2"
-    assert rejected["reason"].startswith("unreadable: ")
+    assert rejected["reason"] == "silent: it has no note"
 
 
 def test_a_score_without_labels_is_asked_for_its_composer(file):

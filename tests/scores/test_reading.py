@@ -5,7 +5,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from music21 import chord, clef, duration, dynamics, meter, note, spanner, stream
+from music21 import articulations, chord, clef, duration, dynamics, meter, note, spanner, stream
 from tests.scores.pieces import corpus_score, through_musicxml
 
 from notagen.notation import Tune, bar_duration
@@ -132,6 +132,12 @@ def test_percussion_is_written_where_it_stands_on_its_staff() -> None:
     tune = from_music21(score_of([bar]))
     assert tune.header[-1] == "V:1 perc "
     assert tune.bars[0]["1"].text == "E4 z4"
+
+
+def test_a_doubled_mark_is_written_once() -> None:
+    struck = note.Note("C4", type="whole")
+    struck.articulations = [articulations.Staccato(), articulations.Staccato()]
+    assert from_music21(score_of([measure(struck)])).bars[0]["1"].text == ".C8"
 
 
 def test_a_doubled_wedge_is_written_once() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, NoReturn
 
+from notagen.corpus import remote
 from notagen.corpus.labels import read_labels
 from notagen.corpus.sources import Source
 from notagen.errors import UserError
@@ -24,26 +26,38 @@ def folder(path: str, labels: str | None = None) -> list[Source]:
     else the score is asked for its composer.
 
     Args:
-        path: the folder.
+        path: the folder, a path or an address that fsspec can read.
         labels: a table, see :func:`notagen.corpus.labels.read_labels`.
 
     Raises:
         UserError: no such folder, no score in it, or a row of the table for no score.
     """
-    root = Path(path)
-    if not root.is_dir():
-        raise UserError(f"there is no folder {root}; give the folder of scores as corpus.path")
-    files = {_name(file, root): file for file in _files(root)}
+    files = _elsewhere(path) if remote.is_url(path) else _here(Path(path))
     if not files:
-        raise UserError(f"there is no score in {root}; the names of scores end in {SUFFIXES}")
+        raise UserError(f"there is no score in {path}; the names of scores end in {SUFFIXES}")
     table = read_labels(Path(labels)) if labels else {}
     unused = sorted(table.keys() - files.keys())
     if unused:
-        raise UserError(f"{labels} has labels for {unused[0]!r}, and {root} has no such score")
+        raise UserError(f"{labels} has labels for {unused[0]!r}, and {path} has no such score")
     return [
-        Source(name, file, table.get(name) or _labels_of_folders(name))
-        for name, file in sorted(files.items())
+        replace(source, labels=table.get(name) or _labels_of_folders(name))
+        for name, source in sorted(files.items())
     ]
+
+
+def _here(root: Path) -> dict[str, Source]:
+    if not root.is_dir():
+        raise UserError(f"there is no folder {root}; give the folder of scores as corpus.path")
+    names = {_name(file, root): file for file in _files(root)}
+    return {name: Source(name, file, None) for name, file in names.items()}
+
+
+def _elsewhere(root: str) -> dict[str, Source]:
+    return {
+        name: Source(name, Path(name), None, url=url)
+        for name, url in remote.find(root).items()
+        if name.lower().endswith(SUFFIXES)
+    }
 
 
 def _files(root: Path) -> Iterator[Path]:

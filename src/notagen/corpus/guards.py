@@ -34,12 +34,12 @@ def check(path: Path, largest: int) -> None:
     """
     if not path.is_file():  # a pipe would never end
         raise RefusedError("not a file")
-    _check_size(path.stat().st_size, largest)
+    check_size(path.stat().st_size, largest)
     suffix = path.suffix.lower()
     if suffix == ".mxl":
         with zipfile.ZipFile(path) as archive:
             # Reading stops at the size that is declared here, so that it can't be exceeded.
-            _check_size(sum(member.file_size for member in archive.infolist()), largest)
+            check_size(sum(member.file_size for member in archive.infolist()), largest)
             for document in open_documents(archive):
                 _check_declarations(document)
     elif suffix in (".xml", ".musicxml"):
@@ -54,7 +54,8 @@ def open_documents(archive: zipfile.ZipFile) -> Iterator[IO[bytes]]:
             yield document
 
 
-def _check_size(size: int, largest: int) -> None:
+def check_size(size: int, largest: int) -> None:
+    """Refuse a file of no or of more than ``largest`` bytes."""
     if size == 0:
         raise RefusedError("empty")
     if size > largest:

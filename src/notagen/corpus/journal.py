@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from notagen.corpus import remote
 from notagen.corpus.reading import Outcome, Reader
 from notagen.corpus.sources import Source
 
@@ -67,10 +68,13 @@ class Journal:
 def key(source: Source, reader: Reader) -> str:
     """A name for a source as it is now: it changes with the file, its labels and the reader."""
     try:
-        status = source.path.stat()
+        state = remote.state(source.url) if source.url else _state(source.path)
     except OSError:
         state = None  # reading it will say what is wrong
-    else:
-        state = (status.st_size, status.st_mtime_ns)
     known = repr((source.piece, source.labels, state, reader))
     return hashlib.sha256(known.encode()).hexdigest()[:32]
+
+
+def _state(path: Path) -> str:
+    status = path.stat()
+    return f"{status.st_size} bytes of {status.st_mtime_ns}"

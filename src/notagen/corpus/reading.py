@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypedDict
 from notagen.corpus import metadata
 from notagen.corpus.fingerprint import signature
 from notagen.corpus.guards import RefusedError, check
+from notagen.corpus.remote import local_file
 from notagen.corpus.sources import UNKNOWN, Source
 from notagen.errors import UserError
 from notagen.notation import NotationError, Tune, clean
@@ -46,10 +47,11 @@ class Reader:
     def __call__(self, source: Source) -> Outcome:
         """Read a file; whatever is wrong with it becomes a rejection."""
         try:
-            check(source.path, self.largest)
-            with warnings.catch_warnings(action="ignore"):  # remarks on scores that it can read
-                tunes = list(read_each(source.path))
-            composer = "" if source.labels else metadata.composer(source.path)
+            with local_file(source, self.largest) as path:
+                check(path, self.largest)
+                with warnings.catch_warnings(action="ignore"):  # remarks on scores that it can read
+                    tunes = list(read_each(path))
+                composer = "" if source.labels else metadata.composer(path)
         except RefusedError as error:
             return failed(source, f"refused: {error}")
         except Exception as error:  # files fail in any way, and none may stop the run
@@ -65,13 +67,13 @@ class Reader:
                     raise UserError(f"unreadable: {tune}")
                 outcome["pieces"].append(_piece(name, labels, tune))
             except UserError as error:
-                outcome["rejected"].append(rejection(name, str(source.path), str(error)))
+                outcome["rejected"].append(rejection(name, source.place, str(error)))
         return outcome
 
 
 def failed(source: Source, reason: str) -> Outcome:
     """The outcome of a file that could not be read."""
-    return Outcome(pieces=[], rejected=[rejection(source.piece, str(source.path), reason)])
+    return Outcome(pieces=[], rejected=[rejection(source.piece, source.place, reason)])
 
 
 def rejection(piece: str, file: str, reason: str) -> Rejection:

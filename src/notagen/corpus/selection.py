@@ -58,7 +58,7 @@ class Selection:
             row = piece["row"]
             objection = self._objection(piece)
             if objection:
-                self._leave_out(rejection(row["piece"], str(source.path), objection))
+                self._leave_out(rejection(row["piece"], source.place, objection))
                 continue
             split = source.split or self._split(row["piece"])
             self.kept[split].setdefault(key, []).append(place)

@@ -21,10 +21,11 @@ class Source:
 
     Args:
         piece: a name that stays the same from machine to machine: ``bach/bwv269.mxl``.
-        path: the file.
+        path: the file; of a score in another place, its path there.
         labels: empty where they are not known; None asks the score itself for its composer.
         split: the split that it is meant for; empty where the piece's name decides.
         licence: its terms, where they restrict what may be done with it.
+        url: of a score in another place, the address that fsspec fetches it from.
     """
 
     piece: str
@@ -32,6 +33,12 @@ class Source:
     labels: Prompt | None
     split: str = ""
     licence: str = ""
+    url: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where the file is, for a user to look at."""
+        return self.url or str(self.path)
 
 
 def chorales() -> list[Source]:

@@ -41,8 +41,8 @@ def compare(original: stream.Score, rebuilt: stream.Score) -> dict[str, Agreemen
     ``ties`` (that begin), ``fermatas``, ``graces``, ``tuplets``, ``articulations``, ``ornaments``,
     ``slurs`` (from one note to another), ``repeats`` and ``endings``, each with its place, and
     ``dynamics`` and ``wedges`` with their bar: where in it editors put them is a matter of looks.
-    Times are those of :func:`notagen.scores.timing.timed`; how many notes of the original it
-    sets right is told by ``miscounted``, of which the rebuilt score has none.
+    A mark that a file doubles on a note counts once. Times are those of
+    :func:`notagen.scores.timing.timed`; ``miscounted`` tells how many notes it sets right.
     """
     left, right = _items(original), _items(rebuilt)
     return {
@@ -117,11 +117,11 @@ def _add_note(
         items["chords"][*place, *sorted(names)] += 1
     if is_miscounted(element):
         items["miscounted"][place] += 1
-    for mark in element.articulations:
-        items["articulations"][*place, type(mark)] += 1
-    for mark in element.expressions:
-        kind = "fermatas" if isinstance(mark, expressions.Fermata) else "ornaments"
-        items[kind][*place, type(mark)] += 1
+    for mark in {type(mark) for mark in element.articulations}:
+        items["articulations"][*place, mark] += 1
+    for mark in {type(mark) for mark in element.expressions}:
+        kind = "fermatas" if issubclass(mark, expressions.Fermata) else "ornaments"
+        items[kind][*place, mark] += 1
 
 
 def _name(one: Music21Object) -> str:

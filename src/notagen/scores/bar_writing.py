@@ -187,7 +187,7 @@ def _display_pitch(member: Music21Object) -> pitch.Pitch:
 def _decorations(element: Music21Object) -> str:
     marks = [_articulation(mark) for mark in element.articulations]
     marks += [_ornament(mark) for mark in element.expressions]
-    return "".join(marks)
+    return "".join(dict.fromkeys(marks))  # files double some, invisibly
 
 
 def _articulation(mark: Music21Object) -> str:

@@ -1,0 +1,78 @@
+"""Which measurements make up the table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from benchmarks import commands, encoding, generating, peak, preparing, training
+from benchmarks.generating import Writing
+from benchmarks.material import size
+from benchmarks.table import Row
+from benchmarks.training import Step
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What is measured.
+
+    Args:
+        rounds: of reference and ours in turn, after one to warm up.
+        product: width of the matrices whose product is the peak.
+        steps: training steps; items of a loader are set beside the first.
+        writings: sizes that write music.
+        chorales: how many are read.
+        movement: the score that is read as a quartet movement.
+        commands: which are started.
+    """
+
+    rounds: int
+    product: int
+    steps: tuple[Step, ...]
+    writings: tuple[Writing, ...]
+    chorales: int
+    movement: str
+    commands: tuple[str, ...]
+
+    def rows(self, threads: int) -> Iterator[Row]:
+        """Measure everything, one figure after another."""
+        best = peak.flops_per_second(self.product, self.rounds, threads)
+        yield Row("matrix product", "GFLOPS", best / 1e9, remark="the peak below")
+        first, *others = self.steps
+        measured = list(training.rows(first, self.rounds, threads, best))
+        yield from measured
+        for step in others:
+            yield from training.rows(step, self.rounds, threads, best)
+        for writing in self.writings:
+            yield from generating.rows(writing, self.rounds, threads)
+        prepared, scores = preparing.measure(self.chorales, self.movement, self.rounds, threads)
+        patch_seconds = measured[0].ours / 1e3 / (first.pieces * first.patches)
+        context = first.config.patch_length
+        yield from encoding.rows(scores, context, patch_seconds, self.rounds, threads)
+        yield from prepared
+        yield from commands.rows(self.commands, self.rounds)
+
+
+def suite(*, quick: bool, slow: bool, rounds: int | None = None) -> Suite:
+    """The usual measurements; fewer of them and fewer rounds, or also those that take long."""
+    nano, small = size("nano"), size("small")
+    steps = [
+        Step("nano", nano, 4, 512, goals=("2.8", "at most 0.30")),
+        Step("nano", nano, 1, 256),
+    ]
+    contexts = {(64, 1): "20", (256, 1): "30", (448, 1): "45", (256, 8): "80", (256, 32): "120"}
+    writings = [Writing("nano", nano, contexts, patches=8, whole=32 if quick else 96)]
+    if not quick:
+        steps.append(Step("small", small, 1, 256, goals=("1.9", "")))
+    if slow:
+        steps.append(Step("small", small, 1, 1024, goals=("2.0", "")))
+        writings.append(Writing("small", small, {(64, 1): "7", (256, 1): "13.5"}, patches=8))
+    return Suite(
+        rounds=rounds or (2 if quick else 3),
+        product=2048,
+        steps=tuple(steps),
+        writings=tuple(writings),
+        chorales=12,
+        movement="mozart/k458/movement1.mxl",
+        commands=("prepare", "train", "generate", "evaluate"),
+    )
