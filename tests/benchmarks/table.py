@@ -59,7 +59,7 @@ def timed(
 
 
 _COLUMNS = {
-    "work": 46,
+    "work": 48,
     "unit": 27,
     "reference": -9,
     "ours": -8,
