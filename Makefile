@@ -33,7 +33,7 @@ $(RUN)/evaluation.json: $(RUN)/pretrain/model/model.safetensors
 $(RUN)/pieces/index.jsonl: $(RUN)/pretrain/model/model.safetensors $(RUN)/evaluation.json
 	$(BIN)/python -m notagen.generate weights=$(RUN)/pretrain/model sampling=careful n=20 out=$(RUN)/pieces
 
-test: $(VENV)/dev lint types ## Install, lint, check types, run the tests (10 min)
+test: $(VENV)/dev lint types ## Install, lint, check types, run the tests (5 min)
 	$(BIN)/python -m pytest -n 2 -m "not slow and not gpu"
 
 lint: $(VENV)/dev ## Check style
