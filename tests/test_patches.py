@@ -1,4 +1,6 @@
 import json
+import re
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +86,28 @@ def test_reserved_ids_never_reach_the_text():
 def test_any_ascii_header_survives(lines):
     text = "".join(f"{line}\n" for line in lines)
     assert decode(encode_prompt(text)[0]) == text
+
+
+signs = st.text(st.sampled_from("|:[]CDz12 "), max_size=40)
+
+
+@given(st.lists(signs, min_size=1, max_size=4))
+def test_a_bar_starts_at_each_barline_that_more_of_its_line_follows(music):
+    """The published rule: cut where this expression matches, from left to right."""
+    lines = [f"[r:{i}/{len(music) - 1 - i}][V:1]{bars}\n" for i, bars in enumerate(music)]
+    barline = re.compile(r"(?>::|:\||\|:|\|\||\|\]|\[\||\|)(?!\n|$)")
+    expected = [bar for line in lines for bar in _cut_before(barline, line)]
+    header = ["L:1/8\n", "%%score { 1 | 2 }\n"]
+    patches = encode("".join(header + lines))[1:-1]
+    texts = iter(decode(patch) for patch in patches)
+    for whole in header + expected:
+        parts = [next(texts) for _ in range(0, len(whole), 16)]
+        assert "".join(parts) == whole
+
+
+def _cut_before(barline, line):
+    starts = [0, *(match.start() for match in barline.finditer(line)), len(line)]
+    return [line[a:b] for a, b in pairwise(starts)]
 
 
 def test_a_piece_that_fits_is_taken_whole():

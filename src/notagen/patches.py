@@ -27,10 +27,22 @@ Patches = npt.NDArray[np.uint8]
 _BOS_PATCH = np.array([BOS] * (PATCH_SIZE - 1) + [EOS], dtype=np.uint8)
 _EOS_PATCH = np.array([BOS] + [EOS] * (PATCH_SIZE - 1), dtype=np.uint8)
 
-# A barline that more of the same body line follows: the next bar starts there.
-_BAR_START = re.compile(r"(?>::|:\||\|:|\|\||\|\]|\[\||\|)(?!\n|$)")
 _STREAM_MARK = "[r:"
-_BODY_LINE = ("[V:", _STREAM_MARK)
+_NEWLINE = ord("\n")
+_BODY = re.compile(r"^\[[Vr]:", re.MULTILINE)  # where its first line starts
+
+# What starts at a character, by it and the next one: a barline of one or two signs, a line end.
+_ONE, _TWO, _LINE_END = 1, 2, 3
+_STARTING = np.zeros((VOCABULARY, VOCABULARY), dtype=np.uint8)
+_STARTING[ord("|")] = _ONE
+_STARTING[_NEWLINE] = _LINE_END
+for _sign, _next in ("::", ":|", "|:", "||", "|]", "[|"):
+    _STARTING[ord(_sign), ord(_next)] = _TWO
+
+_ANY: Final = 255  # where a character goes
+_COLUMN, _FILLED = np.ogrid[:PATCH_SIZE, : PATCH_SIZE + 1]
+_FORMS = np.select([_COLUMN < _FILLED, _COLUMN == _FILLED], [_ANY, EOS], PAD).T.astype(np.uint8)
+"""[17, 16]: patches that hold 0 to 16 characters."""
 
 
 def encode(text: str) -> Patches:
@@ -123,43 +135,54 @@ def window_at(patches: Patches, length: int, start: int) -> Patches:
 
 
 def _with_stream_marks(text: str) -> str:
-    lines = text.splitlines(keepends=True)
-    first = next((i for i, line in enumerate(lines) if line.startswith(_BODY_LINE)), len(lines))
-    body = lines[first:]
-    if not body or body[0].startswith(_STREAM_MARK):
+    start = _body_start(text)
+    if text.startswith(_STREAM_MARK, start):
         return text
-    last = len(body) - 1
-    marked = (f"[r:{i}/{last - i}]{line}" for i, line in enumerate(body))
-    return "".join(lines[:first]) + "".join(marked)
+    lines = text[start:].splitlines(keepends=True)
+    last = len(lines) - 1
+    return text[:start] + "".join([f"[r:{i}/{last - i}]{line}" for i, line in enumerate(lines)])
+
+
+def _body_start(text: str) -> int:
+    first = _BODY.search(text)
+    return first.start() if first else len(text)
 
 
 def _cut(text: str) -> Patches:
     """Cut header lines and bars into patches [n, 16], without start and end patch."""
-    codes = _ascii(text)
-    starts = _bar_and_line_starts(text)
-    lengths = np.diff(np.append(starts, len(codes)))
-    counts = -(-lengths // PATCH_SIZE)
-    first = np.repeat(np.cumsum(counts) - counts, counts)
-    offset = (np.arange(counts.sum()) - first) * PATCH_SIZE
-    begin = np.repeat(starts, counts) + offset
-    room = np.repeat(lengths, counts) - offset
-    column = np.arange(PATCH_SIZE)
-    padded = np.append(codes, np.full(PATCH_SIZE, PAD, dtype=np.uint8))
-    ids: Patches = padded[begin[:, None] + column]
-    ids[column > room[:, None]] = PAD
-    ids[column == room[:, None]] = EOS
-    return ids
+    codes = _ascii(text if text.endswith("\n") else text + "\n")
+    cuts = np.concatenate([[0], _cuts(codes, _body_start(text)), [len(text)]])
+    lengths = cuts[1:] - cuts[:-1]
+    lengths = lengths[lengths > 0]
+    counts = (lengths + PATCH_SIZE - 1) // PATCH_SIZE
+    filled = np.full(counts.sum(), PATCH_SIZE)
+    filled[np.cumsum(counts) - 1] = lengths - PATCH_SIZE * (counts - 1)
+    patches: Patches = _FORMS.take(filled, axis=0)
+    patches[patches == _ANY] = codes[: len(text)]
+    return patches
 
 
-def _bar_and_line_starts(text: str) -> npt.NDArray[np.intp]:
-    starts: list[int] = []
-    position = 0
-    for line in text.splitlines(keepends=True):
-        starts.append(position)
-        if line.startswith(_BODY_LINE):
-            starts += [position + bar.start() for bar in _BAR_START.finditer(line)]
-        position += len(line)
-    return np.array(starts, dtype=np.intp)
+def _cuts(codes: npt.NDArray[np.uint8], body_start: int) -> npt.NDArray[np.intp]:
+    """Where lines start, and in the body barlines that more of their line follows, ascending.
+
+    Signs are read from left to right: of ``:||:``, ``:|`` is a barline and ``|:`` another. The
+    last code, which ends a line, opens none.
+    """
+    wide = codes.astype(np.uint16)
+    what = _STARTING.take(VOCABULARY * wide[:-1] + wide[1:])
+    places = np.flatnonzero(what != 0)
+    what = what[places]
+    line_end = what == _LINE_END
+    # The second sign of a barline starts none itself, so that a third one may again.
+    taken = np.zeros_like(line_end)
+    taken[1:] = (what[:-1] == _TWO) & (places[1:] - places[:-1] == 1) & ~line_end[1:]
+    order = np.arange(len(places))
+    since = order - np.maximum.accumulate(np.where(taken, 0, order))
+    behind = places + np.where(line_end, 0, what)
+    inside = (codes[behind] != _NEWLINE) & (places >= body_start)
+    cut = line_end | (inside & (since % 2 == 0))
+    starts: npt.NDArray[np.intp] = places[cut] + line_end[cut]
+    return starts
 
 
 def _ascii(text: str) -> npt.NDArray[np.uint8]:

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from music21 import corpus, note
 
-from notagen.corpus.fingerprint import sounds
 from notagen.corpus.reading import Reader
 from notagen.corpus.sources import UNKNOWN, Source, music21
 from notagen.corpus.workers import Failure, Limits, each
 from notagen.notation import KEYS, Tune, semitones_between
+from notagen.notation.pitches import sounds
 from notagen.scores import to_music21
 
 WORDS = (

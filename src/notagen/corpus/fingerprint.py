@@ -10,22 +10,20 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from fractions import Fraction
 from typing import Final
 
 import numpy as np
 from datasketch import MinHash
 from numpy.typing import NDArray
 
-from notagen.notation import Token, Tune, parse_key, tokens
-from notagen.notation.keys import LETTERS, alteration
+from notagen.notation import Tune
+from notagen.notation.pitches import sounds
 
 Signature = NDArray[np.uint32]
 
 SHINGLE: Final = 6  # notes
 PERMUTATIONS: Final = 128  # the estimate's standard error is 0.035 at a similarity of 0.8
 
-_NATURAL = (0, 2, 4, 5, 7, 9, 11)  # semitones of C D E F G A B above C
 _PERMUTATIONS = MinHash(PERMUTATIONS, seed=1)  # drawing them takes longer than a short tune
 
 
@@ -56,8 +54,9 @@ def shingles(tune: Tune) -> set[bytes]:
     for voice in tune.voices:
         events = list(_events(tune, voice))
         if any(interval is not None for interval, _ in events):
+            texts = list(map(repr, events))
             for start in range(max(1, len(events) - SHINGLE + 1)):
-                found.add(repr(events[start : start + SHINGLE]).encode())
+                found.add(f"[{', '.join(texts[start : start + SHINGLE])}]".encode())
     return found
 
 
@@ -78,25 +77,3 @@ def _events(tune: Tune, voice: str) -> Iterator[tuple[tuple[int, ...] | None, st
             yield tuple(pitch - start for pitch in pitches), str(duration * unit)
         else:
             yield None, str(duration * unit)
-
-
-def sounds(tune: Tune, voice: str) -> Iterator[tuple[list[int], Fraction]]:
-    """Pitches in semitones, lowest first, and duration of each note, chord, rest, grace note."""
-    fields = (line[2:] for line in tune.header if line.startswith("K:"))
-    key = next(key for field in fields if (key := parse_key(field)))
-    for voices in tune.bars:
-        altered: dict[tuple[str, int], int] = {}  # accidentals last to the end of the bar
-        for token in tokens(voices[voice].text if voice in voices else ""):
-            if token.text.startswith("[K:") and (changed := parse_key(token.text[3:-1])):
-                key, altered = changed, {}
-            elif token.kind in ("note", "rest", "chord", "grace"):
-                notes = [note for note in token.inner or (token,) if note.kind == "note"]
-                yield sorted(_pitch(note, key.signature, altered) for note in notes), token.duration
-
-
-def _pitch(note: Token, signature: tuple[int, ...], altered: dict[tuple[str, int], int]) -> int:
-    step = LETTERS.index(note.letter)
-    place = (note.letter, note.octave)
-    if note.accidental:
-        altered[place] = alteration(note.accidental)
-    return 12 * note.octave + _NATURAL[step] + altered.get(place, signature[step])

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, NoReturn
 from xml.parsers import expat
 
-_CHUNK = 1 << 16
+_CHUNK = 1 << 12
 
 
 class RefusedError(ValueError):

@@ -51,7 +51,7 @@ class Pieces(torch.utils.data.Dataset[Patches]):
         epoch, index = place
         rng = np.random.default_rng((self.seed, epoch, index))
         row = self.rows[index]
-        tune = Tune.parse(row["text"])
+        tune = Tune.parse(row["text"]).omit_rests()
         if self.transpose != "original":
             tune = tune.transpose(draw_key(tune.key, self.transpose, rng))
         return window(_patches(row, tune, self.prompted), self.patch_length, rng)
@@ -59,7 +59,10 @@ class Pieces(torch.utils.data.Dataset[Patches]):
 
 def fixed_pieces(rows: Sequence[Any], patch_length: int, prompted: bool = False) -> list[Patches]:
     """Pieces for evaluation, always the same: the original key and the head of the body."""
-    return [_patches(row, Tune.parse(row["text"]), prompted)[:patch_length] for row in rows]
+    tunes = (Tune.parse(row["text"]).omit_rests() for row in rows)
+    return [
+        _patches(row, tune, prompted)[:patch_length] for row, tune in zip(rows, tunes, strict=True)
+    ]
 
 
 def prompt_of(row: Any) -> Prompt:
@@ -67,6 +70,12 @@ def prompt_of(row: Any) -> Prompt:
     return Prompt(row["period"], row["composer"], row["instrumentation"])
 
 
+def collection_of(piece: str) -> str:
+    """The first folder of a piece's name; empty where it has none."""
+    folder, slash, _ = piece.partition("/")
+    return folder if slash else ""
+
+
 def _patches(row: Any, tune: Tune, prompted: bool) -> Patches:
     prompt = str(prompt_of(row)) if prompted else ""
-    return encode(prompt + tune.to_interleaved(omit_rests=True))
+    return encode(prompt + tune.to_interleaved())

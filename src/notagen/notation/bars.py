@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from typing import Literal, NamedTuple, cast
@@ -57,12 +56,13 @@ Kind = Literal[
     "other",  # not ABC
 ]
 
+_ONE = Fraction(1)
+
 # (p alone means p notes in the time of q (ABC 2.1, section 4.13); 5, 7 and 9 as in a simple metre
 _TUPLET_TIME = {2: 3, 3: 2, 4: 3, 5: 2, 6: 2, 7: 2, 8: 3, 9: 2}
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
+class Bar(NamedTuple):
     """One voice's music in one bar.
 
     ``text`` is what stands between two barlines, outer blanks stripped, inline fields included
@@ -138,8 +138,8 @@ def _timed(written: Iterator[Token]) -> list[Token]:
     """Set the duration of notes, rests and chords, resolving tuplets and broken rhythm."""
     timed: list[Token] = []
     last = -1  # where the note before a > or < stands
-    swing = Fraction(1)
-    ratio, remaining = Fraction(1), 0
+    swing = ratio = _ONE
+    remaining = 0
     for token in written:
         if token.kind == "tuplet" and token.tuplet:
             p, q, remaining = token.tuplet
@@ -149,19 +149,20 @@ def _timed(written: Iterator[Token]) -> list[Token]:
             before, swing = (2 - short, short) if token.text[0] == ">" else (short, 2 - short)
             timed[last] = _lasting(timed[last], timed[last].duration * before)
         elif token.kind in ("note", "rest", "chord"):
-            duration = token.length * swing
+            duration = token.length if swing is _ONE else token.length * swing
             if remaining:
                 duration *= ratio
                 remaining -= 1
             token = _lasting(token, duration)
-            last, swing = len(timed), Fraction(1)
+            last, swing = len(timed), _ONE
         timed.append(token)
     return timed
 
 
 def _lasting(token: Token, duration: Fraction) -> Token:
-    inner = tuple(note._replace(duration=duration) for note in token.inner)
-    return token._replace(duration=duration, inner=inner)
+    kind, text, accidental, letter, octave, length, _, inner, tuplet = token
+    inner = tuple(note._replace(duration=duration) for note in inner)
+    return Token(kind, text, accidental, letter, octave, length, duration, inner, tuplet)
 
 
 @lru_cache(maxsize=1 << 16)

@@ -18,7 +18,7 @@ _MODES = {"maj": 0, "ion": 0, "lyd": 1, "mix": -1, "dor": -2, "min": -3, "aeo": 
 _MODES |= {"": 0, "m": -3, "phr": -4, "loc": -5}
 _FIELD = re.compile(
     r"""(?P<tonic>HP|Hp|none|[A-G][#b]?|(?=\s*$))
-    (?P<mode>\s*(?i:maj|min|ion|lyd|mix|dor|aeo|phr|loc)[a-z]*|\s*m(?![a-z]))?
+    (?P<mode>\s*(?i:maj|min|ion|lyd|mix|dor|aeo|phr|loc)[a-z]*|\s*[mM](?![A-Za-z]))?
     (?P<accidentals>(?:\s+(?:\^+|_+|=)[A-Ga-g])*)
     (?P<rest>$|\s.*)""",
     re.VERBOSE,
@@ -44,11 +44,7 @@ class Key(NamedTuple):
     @property
     def signature(self) -> tuple[int, ...]:
         """Alterations of C, D, E, F, G, A, B in this key, in semitones."""
-        altered = dict(self.accidentals)
-        return tuple(
-            altered.get(letter, (self.fifths - _BY_FIFTHS.index(letter) + 6) // 7)
-            for letter in LETTERS
-        )
+        return _signature(self.fifths, self.accidentals)
 
     @property
     def name(self) -> str:
@@ -76,11 +72,20 @@ class Key(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
+def _signature(fifths: int, accidentals: tuple[tuple[str, int], ...]) -> tuple[int, ...]:
+    altered = dict(accidentals)
+    return tuple(
+        altered.get(letter, (fifths - _BY_FIFTHS.index(letter) + 6) // 7) for letter in LETTERS
+    )
+
+
+@lru_cache(maxsize=1024)
 def parse_key(field: str) -> Key | None:
     """Read what follows ``K:``; None where it names a clef alone.
 
     Modes go by their first three letters, as in the ABC standard 2.1, section 3.1.14; bagpipe
-    keys ``HP`` and ``Hp`` have two sharps, ``none`` and an empty field have no signature.
+    keys ``HP`` and ``Hp`` have two sharps, ``none`` and an empty field have no signature. ``M``
+    alone is major, as musicians and abc2midi read it: the standard has ``m`` for minor, no ``M``.
     Raises ValueError for anything else.
     """
     match = _FIELD.fullmatch(field.strip())
@@ -89,6 +94,8 @@ def parse_key(field: str) -> Key | None:
             return None
         raise NotationError(f"K:{field} is not a key; write it as K:G, K:Emin or K:D mix")
     tonic, mode = match["tonic"], match["mode"] or ""
+    if mode.strip() == "M":
+        mode = ""
     fifths = {"HP": 2, "Hp": 2, "none": 0, "": 0}.get(tonic)
     if fifths is None:
         fifths = _fifths(tonic[0], tonic.count("#") - tonic.count("b")) + _mode_fifths(mode)

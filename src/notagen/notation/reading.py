@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from notagen.notation.bars import DECORATION, FIELD, QUOTED, Bar
@@ -19,9 +18,19 @@ _VOICE_FIELD = re.compile(r"V:\s*(\S+)[ \t]*(.*)")
 _VOICE_MARK = re.compile(r"\[V:\s*([^\]\s]+)[^\]]*\]")
 _STREAM_MARK = re.compile(r"\[r:\d+/\d+\]")
 _COMMENT = re.compile(rf"({QUOTED})|(?<!\\)%.*|\\$")
-_BARLINE = re.compile(
+_BARLINE = r"\.?(?::*\[?\|[|\]]*:*|::+|:\])"
+_ENDING = r"\d+(?:[,-]\d+)*"
+_CUT = re.compile(
     rf"""{QUOTED}|{DECORATION}|{FIELD}
-    |(?P<barline>\.?(?::*\[?\|[|\]]*:*|::+|:\]))(?:\s*\[?(?P<ending>\d+(?:[,-]\d+)*))?""",
+    |(?P<barline>{_BARLINE})(?:\s*\[?(?P<ending>{_ENDING}))?""",
+    re.VERBOSE,
+)
+# A voice's mark, music and a barline: nearly every bar of interleaved text.
+_PLAIN_BAR = re.compile(
+    rf"""\[V:([^\]\s]+)\](?!\s*[ZX]\d)
+    ((?:[.~\s]++|{QUOTED}|{DECORATION}|{FIELD})*+
+    (?:[^|:"!\[.]++|\[(?![A-Za-z]:|\|)|[.:](?![|:\[\]])|{QUOTED}|{DECORATION}|{FIELD})++)
+    (\||{_BARLINE}(?:{_ENDING})?)(?=\[V:|$)""",
     re.VERBOSE,
 )
 _NO_MUSIC = re.compile(rf"(?:{QUOTED}|{DECORATION}|{FIELD}|[.~\s])*")
@@ -62,7 +71,7 @@ def split_bars(music: str) -> list[Bar]:
     bars: list[Bar] = []
     left = prefix = ""
     start = 0
-    for match in _BARLINE.finditer(music):
+    for match in _CUT.finditer(music):
         if match["barline"] is None:
             continue
         text = _trimmed(prefix + music[start : match.start()].lstrip())
@@ -75,12 +84,12 @@ def split_bars(music: str) -> list[Bar]:
             bars += _unrolled(text, barline, "" if bars else left)
             prefix = ""
         else:
-            bars[-1] = replace(bars[-1], right=bars[-1].right + barline)
+            bars[-1] = bars[-1]._replace(right=bars[-1].right + barline)
     rest = _trimmed(prefix + music[start:].lstrip())
     if _has_music(rest):
         bars += _unrolled(rest, "", "" if bars else left)
     elif bars and rest:
-        bars[-1] = replace(bars[-1], text=f"{bars[-1].text} {rest}")
+        bars[-1] = bars[-1]._replace(text=f"{bars[-1].text} {rest}")
     elif not bars and (rest or left):
         bars.append(Bar(rest, left))
     return bars
@@ -104,36 +113,53 @@ def _body_start(lines: Sequence[_Line]) -> int:
 
 
 def _uncommented(line: str) -> str:
+    if "%" not in line and not line.endswith("\\"):
+        return line.strip()
     return _COMMENT.sub(lambda match: match[1] or "", line).strip()
 
 
 def _is_interleaved(body: Sequence[_Line]) -> bool:
-    voices = [len(_VOICE_MARK.findall(line)) for _, line in body]
-    if _STREAM_MARK.match(body[0].text) or max(voices) > 1:
+    if _STREAM_MARK.match(body[0].text):
+        return True
+    if any(len(_VOICE_MARK.findall(line)) > 1 for _, line in body):
         return True
     return all(_VOICE_MARK.match(line) and len(split_bars(line)) == 1 for _, line in body)
 
 
 def _interleaved(body: Sequence[_Line], declared: Sequence[str]) -> Bars:
     known = list(declared)
-    started: set[str] = set()
     bars: list[dict[str, Bar]] = []
-    for number, line in body:
-        before, *parts = _VOICE_MARK.split(_STREAM_MARK.sub("", line, count=1))
-        if before.strip() or not parts:
-            raise NotationError(f"line {number}: expected a bar to start with [V:, found {line!r}")
-        voices: dict[str, Bar] = {}
-        for voice, music in zip(parts[::2], parts[1::2], strict=True):
-            if voice in voices:
-                raise NotationError(f"line {number}: voice {voice} stands twice in one bar")
+    for number, marked in body:
+        line = _STREAM_MARK.sub("", marked, count=1)
+        voices = _plain_line(line) or _line(number, line, bars)
+        for voice in voices:
             if voice not in known:
                 if declared:
                     raise NotationError(f"line {number}: no V:{voice} line declares voice {voice}")
                 known.append(voice)
-            voices[voice] = _only_bar(music, number, voice, first=voice not in started)
-            started.add(voice)
         bars.append({voice: voices[voice] for voice in known if voice in voices})
     return tuple(bars)
+
+
+def _plain_line(line: str) -> dict[str, Bar] | None:
+    """The bars of a line that holds nothing unusual; :func:`_line` would find the same."""
+    found = _PLAIN_BAR.findall(line)
+    voices = {voice: Bar(text.strip(), barline) for voice, text, barline in found}
+    matched = sum(len("[V:]") + len("".join(parts)) for parts in found)
+    return voices if matched == len(line) and len(voices) == line.count("[V:") else None
+
+
+def _line(number: int, line: str, before: Sequence[Mapping[str, Bar]]) -> dict[str, Bar]:
+    outside, *parts = _VOICE_MARK.split(line)
+    if outside.strip() or not parts:
+        raise NotationError(f"line {number}: expected a bar to start with [V:, found {line!r}")
+    voices: dict[str, Bar] = {}
+    for voice, music in zip(parts[::2], parts[1::2], strict=True):
+        if voice in voices:
+            raise NotationError(f"line {number}: voice {voice} stands twice in one bar")
+        first = not any(voice in earlier for earlier in before)
+        voices[voice] = _only_bar(music, number, voice, first=first)
+    return voices
 
 
 def _only_bar(music: str, number: int, voice: str, *, first: bool) -> Bar:

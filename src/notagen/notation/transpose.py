@@ -8,7 +8,7 @@ octave alone (as in MusicXML); those that change nothing are not written again.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from notagen.notation.bars import DECORATION, FIELD, PITCH, QUOTED, Bar
@@ -24,7 +24,8 @@ from notagen.notation.keys import (
 )
 
 _NATURAL = (0, 2, 4, 5, 7, 9, 11)  # semitones of C D E F G A B
-_NOTE = re.compile(rf"{QUOTED}|{DECORATION}|{FIELD}|&|{PITCH}")
+_NOTE = re.compile(PITCH)
+_TOKEN = re.compile(rf"([A-Ga-g][,']*|{QUOTED}|{DECORATION}|{FIELD}|&|(?:\^+|_+|=)[A-Ga-g][,']*)")
 _CHANGING = re.compile(r"[\^_=\"&]|\[K:")  # what makes a bar more than letters to be shifted
 _PERCUSSION = re.compile(r'V:\s*(\S+)\s(?:[^"]|"[^"]*")*?\bperc\b')
 _ROOT = r"[A-G][#b]?"
@@ -90,27 +91,29 @@ class _Section:
 
     def move(self, text: str) -> tuple[str, _Section]:
         """Move one bar; returns with it the section that the next bar is in."""
+        parts = _TOKEN.split(text)  # every other one is a token
+        section = self
         if _CHANGING.search(text):
-            return self._move_altered(text)
-        shifted = self.shifted
-        return _NOTE.sub(lambda match: shifted[match[0]], text), self
+            parts[1::2], section = self._move_altered(parts[1::2])
+        else:
+            parts[1::2] = map(self.shifted.__getitem__, parts[1::2])
+        return "".join(parts), section
 
-    def _move_altered(self, text: str) -> tuple[str, _Section]:
+    def _move_altered(self, tokens: Sequence[str]) -> tuple[list[str], _Section]:
         section = self
         before: dict[int, int] = {}  # alterations that were written in this bar, by place
         after: dict[int, int] = {}  # and those that are written now
         moved = []
-        end = 0
-        for match in _NOTE.finditer(text):
-            token = match[0]
-            moved.append(text[end : match.start()])
-            end = match.end()
-            if match["letter"]:
-                place = _place(match["letter"], match["octave"])
-                if match["accidental"]:
-                    before[place] = alteration(match["accidental"])
-                altered = before.get(place, section.source[place % 7])
-                token = section._note(place, altered, after)
+        for token in tokens:
+            note = _note(token)
+            if note:
+                place, written = note
+                if written is not None:
+                    before[place] = written
+                if place in before or place + section.steps in after:
+                    token = section._move_note(place, before, after)
+                else:
+                    token = section.shifted[token]
             elif token.startswith("[K:"):
                 token, changed = section._key_change(token)
                 if changed is not section:
@@ -120,9 +123,10 @@ class _Section:
             elif token == "&":
                 before, after = {}, {}
             moved.append(token)
-        return "".join(moved) + text[end:], section
+        return moved, section
 
-    def _note(self, place: int, altered: int, after: dict[int, int]) -> str:
+    def _move_note(self, place: int, before: Mapping[int, int], after: dict[int, int]) -> str:
+        altered = before.get(place, self.source[place % 7])
         place, altered = _moved(place, altered, self.steps, self.semitones)
         if after.get(place, self.target[place % 7]) == altered:
             return _pitch(place)
@@ -154,17 +158,21 @@ class _Shifted(dict[str, str]):
         self.steps = steps
 
     def __missing__(self, token: str) -> str:
-        match = _NOTE.fullmatch(token)
-        note = match and match["letter"]
-        moved = _pitch(_place(note, match["octave"]) + self.steps) if match and note else token
+        note = _note(token)
+        moved = _pitch(note[0] + self.steps) if note else token
         self[token] = moved
         return moved
 
 
-def _place(letter: str, octave: str) -> int:
-    return LETTERS.index(letter.upper()) + 7 * (
-        letter.islower() + octave.count("'") - octave.count(",")
-    )
+@lru_cache(maxsize=4096)
+def _note(token: str) -> tuple[int, int | None] | None:
+    """Place of a note, and the alteration that is written before it; None for other tokens."""
+    match = _NOTE.fullmatch(token)
+    if not match:
+        return None
+    letter, octave, sign = match["letter"], match["octave"], match["accidental"]
+    octaves = letter.islower() + octave.count("'") - octave.count(",")
+    return LETTERS.index(letter.upper()) + 7 * octaves, alteration(sign) if sign else None
 
 
 @lru_cache(maxsize=256)

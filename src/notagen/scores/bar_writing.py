@@ -99,7 +99,7 @@ class VoiceWriter:
         """Write a note, chord or rest with everything that is attached to it."""
         before = "(" * self._spans.slurs_opening[id(element)] + _decorations(element)
         after = print_length(length)
-        if element.style.hideObjectOnPrint:
+        if element.hasStyleInformation and element.style.hideObjectOnPrint:
             body = "x"
         elif isinstance(element, note.Rest):
             body = "z"

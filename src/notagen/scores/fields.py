@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 
 from music21 import clef, key, meter, tempo
 
@@ -23,8 +24,13 @@ _OCTAVES_BY_NAME = {name: octaves for octaves, name in _OCTAVES.items()}
 def key_name(signature: key.KeySignature) -> str:
     """Return what ``K:`` says of a key: ``Bb``, ``Emin``; without a mode the major key's name."""
     if not isinstance(signature, key.Key):
-        signature = key.KeySignature(signature.sharps or 0).asKey("major")
+        return _major_key(signature.sharps or 0)
     return str(signature.tonic.name).replace("-", "b") + MODES.get(signature.mode, "")
+
+
+@lru_cache(maxsize=64)
+def _major_key(sharps: int) -> str:
+    return str(key.KeySignature(sharps).asKey("major").tonic.name).replace("-", "b")
 
 
 def key_signature(name: Key) -> key.KeySignature:

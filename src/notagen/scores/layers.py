@@ -42,8 +42,8 @@ def sounding_voices(part: stream.Part) -> set[str]:
     return {
         str(voice.id)
         for measure in part.getElementsByClass(stream.Measure)
-        for voice in measure.voices
-        if any(map(is_printed_note, voice))
+        for voice in _voices(measure)
+        if any(map(is_printed_note, voice.elements))
     }
 
 
@@ -60,7 +60,7 @@ def layers(measure: stream.Measure, sounding: Collection[str]) -> list[Layer]:
     What stands in no voice belongs to the first layer. Clefs, keys and metres come in every layer,
     other marks in the first with a note at their onset.
     """
-    voices = sorted((v for v in measure.voices if str(v.id) in sounding), key=_voice_order)
+    voices = sorted((v for v in _voices(measure) if str(v.id) in sounding), key=_voice_order)
     rows = [Layer() for _ in voices or [None]]
     marks: list[Event] = []
     for home, event in _events(measure, voices):
@@ -92,11 +92,15 @@ def _events(measure: stream.Measure, voices: Sequence[stream.Voice]) -> Iterator
     """Yield everything in a measure, each with the layer it belongs to."""
     for onset, length, element in timed(measure):
         yield 0, Event(onset, element, length)
-    for voice in measure.voices:
+    for voice in _voices(measure):
         home = next((i for i, other in enumerate(voices) if other is voice), None)
         for onset, length, element in timed(voice):
             if home is not None or not isinstance(element, note.GeneralNote):
                 yield home or 0, Event(eighths(voice.offset) + onset, element, length)
+
+
+def _voices(measure: stream.Measure) -> list[stream.Voice]:
+    return [element for element in measure.elements if isinstance(element, stream.Voice)]
 
 
 def _voice_order(voice: stream.Voice) -> tuple[int, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import lru_cache
 
 from music21 import duration, note, stream
 from music21.base import Music21Object
@@ -16,6 +17,7 @@ _TICKS_PER_QUARTER = 20160  # fine enough to tell two onsets apart, too coarse f
 _ROUNDING = Fraction(1, 12)  # of its written length, by which a note may be miscounted
 
 
+@lru_cache(maxsize=1 << 14)
 def eighths(quarters: float | Fraction) -> Fraction:
     """Turn music21's quarter lengths into eighths.
 
@@ -34,14 +36,14 @@ def timed(voice: stream.Stream) -> Iterator[tuple[Fraction, Fraction, Music21Obj
     follows it moves along.
     """
     moved: dict[int, Fraction] = {}  # from the end of a note as counted, in ticks, to its real end
-    for element in voice:
+    for element in voice.elements:  # to iterate over the stream itself takes twice as long
         if isinstance(element, stream.Stream):
             continue
-        counted = Fraction(element.offset)
+        counted = voice.elementOffset(element)
         onset = moved.get(_ticks(counted), eighths(counted))
         length = _written(element.duration)
         if isinstance(element, note.GeneralNote) and length:
-            moved[_ticks(counted + Fraction(element.duration.quarterLength))] = onset + length
+            moved[_ticks(counted + element.duration.quarterLength)] = onset + length
         yield onset, length, element
 
 
@@ -50,7 +52,8 @@ def is_miscounted(element: Music21Object) -> bool:
     return _written(element.duration) != eighths(element.duration.quarterLength)
 
 
-def _ticks(quarters: Fraction) -> int:
+@lru_cache(maxsize=1 << 14)
+def _ticks(quarters: float | Fraction) -> int:
     return round(quarters * _TICKS_PER_QUARTER)
 
 
