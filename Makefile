@@ -10,7 +10,7 @@ CORPUS := datasets/chorales
 RUN := runs/quickstart
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint format types test-slow test-scale wheel clean
+.PHONY: help quickstart chain dpo-demo test lint format types test-slow test-scale wheel clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -32,6 +32,48 @@ $(RUN)/evaluation.json: $(RUN)/pretrain/model/model.safetensors
 
 $(RUN)/pieces/index.jsonl: $(RUN)/pretrain/model/model.safetensors $(RUN)/evaluation.json
 	$(BIN)/python -m notagen.generate weights=$(RUN)/pretrain/model sampling=careful n=20 out=$(RUN)/pieces
+
+# The chain: a corpus, three stages, and what each has gained on what it was trained for.
+CHAIN := runs/chain
+
+chain: $(CHAIN)/comparison.json ## Pre-train, post-train and fine-tune a small model on music21's scores (25 min)
+
+$(CHAIN)/comparison.json: $(CHAIN)/finetune/model/model.safetensors
+	$(BIN)/python -m notagen.compare run=$(CHAIN)
+
+$(CHAIN)/finetune/model/model.safetensors: $(CHAIN)/posttrain/model/model.safetensors
+	$(BIN)/python -m notagen.train experiment=chain_finetune resume=auto
+
+$(CHAIN)/posttrain/model/model.safetensors: $(CHAIN)/pretrain/model/model.safetensors
+	$(BIN)/python -m notagen.train experiment=chain_posttrain resume=auto
+
+$(CHAIN)/pretrain/model/model.safetensors: datasets/music21/dataset_dict.json
+	$(BIN)/python -m notagen.train experiment=chain_pretrain resume=auto
+
+datasets/music21/dataset_dict.json: | $(VENV)/notagen
+	$(BIN)/python -m notagen.prepare corpus=music21
+
+# CLaMP-DPO: three iterations from the chain's fine-tuned model, and the first with two more seeds.
+# The last line of each table is what the last policy writes.
+DPO := runs/dpo_demo
+ENCODERS := runs/encoders
+
+dpo-demo: $(DPO)/seed-0/dpo-4/report.md $(DPO)/seed-1/dpo-2/report.md $(DPO)/seed-2/dpo-2/report.md ## Align the chain's model with a music encoder, three times (45 min)
+	@for report in $^; do echo; echo "$$report"; sed '/^$$/q' $$report; done
+
+$(DPO)/seed-0/dpo-4/report.md: $(CHAIN)/finetune/model/model.safetensors $(ENCODERS)/judge/model/model.safetensors
+	$(BIN)/python -m notagen.train -m experiment=dpo_demo iteration=1,2,3
+	$(BIN)/python -m notagen.train experiment=dpo_demo iteration=4 stage.until=score
+
+$(DPO)/seed-%/dpo-2/report.md: $(DPO)/seed-0/dpo-4/report.md
+	$(BIN)/python -m notagen.train experiment=dpo_demo seed=$* iteration=1
+	$(BIN)/python -m notagen.train experiment=dpo_demo seed=$* iteration=2 stage.until=score
+
+$(ENCODERS)/judge/model/model.safetensors: $(ENCODERS)/m3/model/model.safetensors
+	$(BIN)/python -m notagen.train experiment=judge corpus=music21 run=encoders resume=auto
+
+$(ENCODERS)/m3/model/model.safetensors: datasets/music21/dataset_dict.json
+	$(BIN)/python -m notagen.train stage=m3 corpus=music21 run=encoders resume=auto
 
 test: $(VENV)/dev lint types ## Install, lint, check types, run the tests (5 min)
 	$(BIN)/python -m pytest -n 2 -m "not slow and not gpu"
@@ -63,6 +105,11 @@ BENCH := # --quick, --slow, --threads 2; `--help` lists them
 bench: $(VENV)/notagen ## Time everything beside the published formulation (5 min; 2 with BENCH=--quick)
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $(BENCH)
 
+.PHONY: time-to-loss
+TIMING := # --bits 2.0 --minutes 15 --seeds 3; `--help` lists them
+time-to-loss: $(VENV)/notagen $(CORPUS)/dataset_dict.json ## Minutes until a nano knows chorales, by optimizer (at most 2 h)
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.time_to_loss $(TIMING)
+
 wheel: $(VENV)/dev ## Build the wheel into dist/
 	$(BIN)/python -m build --wheel
 
@@ -78,7 +125,7 @@ $(VENV)/python:
 
 $(VENV)/notagen: pyproject.toml | $(VENV)/python
 	@echo "installing notagen and what it needs (about a minute)"
-	$(BIN)/pip install --quiet $(TORCH) --editable .
+	$(BIN)/pip install --quiet $(TORCH) --editable '.[fast]'
 	@touch $@
 
 $(VENV)/dev: pyproject.toml | $(VENV)/python

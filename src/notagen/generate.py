@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from notagen import processor
-from notagen.config import announce, command, plain
+from notagen.config import announce, build, command, plain
 from notagen.errors import UserError
 from notagen.prompt import Prompt, check_known
+
+if TYPE_CHECKING:
+    from notagen.model import NotaGen
 
 
 @command("generate")
@@ -23,7 +27,7 @@ def main(config: DictConfig) -> None:
 
     from notagen import weights
     from notagen.batch import pack
-    from notagen.generation import Form, Sampling, generate
+    from notagen.generation import Form, generate
     from notagen.generation.saving import check_formats, save, summary, write_index
     from notagen.metrics import BitsPerCharacter
     from notagen.patches import encode
@@ -31,10 +35,10 @@ def main(config: DictConfig) -> None:
     prompt = _prompt(plain(config.prompt))
     check_known(prompt, Path(config.weights))
     check_formats(config.formats)
-    sampling = Sampling(**plain(config.sampling, "_target_"))
+    sampling = build(config.sampling)
     asked = {name: value for name, value in plain(config.form).items() if value is not None}
     form = Form(**asked)
-    model = weights.load(config.weights)
+    model = _placed(weights.load(config.weights), str(config.precision))
     out = Path(config.out)
     announce(
         "generate",
@@ -51,20 +55,44 @@ def main(config: DictConfig) -> None:
     out.mkdir(parents=True, exist_ok=True)
     prompts = [str(prompt or "")] * config.n
     written = generate(
-        model, prompts, sampling, config.seed, config.rows, config.most_patches, form
+        model,
+        prompts,
+        sampling,
+        config.seed,
+        config.rows,
+        config.most_patches,
+        form,
+        quantize=config.quantize,
+        graphs=config.graphs,
     )
     saved = []
     bits = BitsPerCharacter()
+    device = next(model.parameters()).device
     for piece in track(written, "writing pieces", total=config.n):
         saved.append(save(piece, out, config.formats))
         batch = pack([encode(piece.text)[: model.config.patch_length]])
         with torch.inference_mode():
-            bits.update(model(batch.patches, batch.lengths), batch.patches)
+            nll = model(batch.patches.to(device), batch.lengths)
+        bits.update(nll.float().cpu(), batch.patches)
     saved.sort(key=lambda piece: piece.name)
     write_index(saved, out)
     print("\n".join(summary(saved)))
     print(f"bits per character that these weights need for what was written: {bits.compute():.3f}")
     print(f"scores: {out}")
+
+
+def _placed(model: NotaGen, precision: str) -> NotaGen:
+    """On a GPU where there is one, with weights of the type that is asked for."""
+    import torch
+
+    types = {"32": torch.float32, "bf16": torch.bfloat16, "16": torch.float16}
+    if precision not in types:
+        raise UserError(f"precision must be one of {', '.join(types)}, not {precision}")
+    if torch.cuda.is_available():
+        return model.to("cuda", types[precision])
+    if precision != "32":
+        raise UserError(f"precision={precision} needs a CUDA device; leave it at 32")
+    return model
 
 
 def _prompt(labels: dict[str, str | None]) -> Prompt | None:

@@ -19,22 +19,25 @@ from benchmarks.table import heading, line
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="nano only, two rounds (2 min)")
-    parser.add_argument("--slow", action="store_true", help="also small 1×1024 and its writing")
+    parser.add_argument("--slow", action="store_true", help="also small: 1×1024, DPO, writing")
     parser.add_argument("--rounds", type=int, help="of reference and ours in turn")
     parser.add_argument("--threads", type=int, default=1, help="of torch; with 2, mind wall time")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="of training")
     parser.add_argument("--out", type=Path, default=Path("runs/bench.json"), help="JSON file")
     options = parser.parse_args()
     chosen = suite(quick=options.quick, slow=options.slow, rounds=options.rounds)
     before, started = os.getloadavg()[0], perf_counter()
     rows = []
     print(heading(), flush=True)
-    for row in chosen.rows(options.threads):
+    on_processor = options.device == "cpu"
+    for row in chosen.rows(options.threads) if on_processor else chosen.rows_on(options.device):
         print(line(row), flush=True)
         rows.append(row)
     machine = {
         "processor": processor(),
         "cores": os.cpu_count(),
         "threads": options.threads,
+        "device": "cpu" if on_processor else torch.cuda.get_device_name(),
         "torch": torch.__version__,
         "rounds": chosen.rounds,
         "load before": before,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -16,11 +16,13 @@ from benchmarks.sides import Side, Works, alternate
 from benchmarks.table import Row, timed
 from notagen.generation import Sampling, generate
 from notagen.generation.sampling import patch_noise
-from notagen.model import Decoder, ModelConfig
+from notagen.model import Decoder, ModelConfig, NotaGen
+from notagen.model.level import Quantize
 from notagen.patches import PAD, PATCH_SIZE, encode_prompt
 
 _CHECKED = 4  # patches written greedily by both
 _SAMPLING = Sampling(align="off")  # as published
+Goals = dict[tuple[int, int], str]
 
 
 @dataclass(frozen=True)
@@ -32,28 +34,39 @@ class Writing:
         config: its sizes.
         goals: by context and batch, and the goal of each.
         patches: written a round at each context.
+        rounded: the same as `goals`, with matrices in eight bits.
+        threads: of torch, where they are not those of the other measurements.
         whole: patches written a round from a header on, by `generate`; 0 for none.
     """
 
     size: str
     config: ModelConfig
-    goals: dict[tuple[int, int], str]
+    goals: Goals
     patches: int
+    rounded: Goals = field(default_factory=dict)
+    threads: int | None = None
     whole: int = 0
 
 
 def rows(writing: Writing, rounds: int, threads: int) -> Iterator[Row]:
     """Milliseconds a patch of one piece; the reference writes one piece at a time."""
+    with_threads = f", {writing.threads} threads" if writing.threads else ""
+    threads = writing.threads or threads
     with (
         Side(partial(reference, writing), threads) as theirs,
         Side(partial(ours, writing), threads) as own,
     ):
         greedy = theirs("greedy").result, own("greedy").result
         assert greedy[0] == greedy[1], f"{writing.size}: greedy patches differ, {greedy}"
-        for (context, batch), goal in writing.goals.items():
-            measured = alternate((theirs, f"{context}"), (own, f"{context}, batch {batch}"), rounds)
-            name = f"write {writing.size}, context {context}, batch {batch}"
+        for place, goal in _places(writing).items():
+            context = place.split(",")[0]
+            measured = alternate((theirs, context), (own, place), rounds)
+            name = f"write {writing.size}, context {place}{with_threads}"
             yield from timed(name, "ms a patch", measured, goal)
+        if writing.rounded:
+            name = f"write {writing.size}, int8"
+            nats = own("divergence").result
+            yield Row(name, "nats a character", nats, goal="at most 1e-3", remark="KL to float32")
         if writing.whole:
             for batch in (1, 8):
                 measured = alternate((theirs, "whole"), (own, f"whole, batch {batch}"), rounds)
@@ -84,10 +97,12 @@ def reference(writing: Writing) -> Works:
         return write_on(score(_context(writing)), _CHECKED, _best)[-_CHECKED:].tolist()
 
     def whole() -> int:
-        patches, _ = encode_prompt(_header())
+        patches, _ = encode_prompt(header())
         return len(write_on(torch.from_numpy(patches).long(), writing.whole, choose)) - len(patches)
 
-    contexts = {f"{context}": partial(write, context) for context, _ in writing.goals}
+    contexts = {
+        f"{context}": partial(write, context) for context, _ in [*writing.goals, *writing.rounded]
+    }
     return {"greedy": greedy, "whole": whole, **contexts}
 
 
@@ -108,16 +123,54 @@ def ours(writing: Writing) -> Works:
         return written
 
     def whole(batch: int) -> int:
-        prompts = [_header()] * batch
-        most = len(encode_prompt(_header())[0]) + writing.whole
+        prompts = [header()] * batch
+        most = len(encode_prompt(header())[0]) + writing.whole
         pieces = generate(model, prompts, _SAMPLING, rows=batch, most_patches=most)
         return sum(piece.tally.kept for piece in pieces)
 
+    def said_in_eight_bits() -> float:
+        return divergence(model, score(_context(writing) + writing.patches), _context(writing))
+
     places = {
-        f"{context}, batch {batch}": _at_context(Decoder(model, batch), context, writing.patches)
-        for context, batch in writing.goals
+        _place(context, batch, quantize): _at_context(
+            Decoder(model, batch, quantize), context, writing.patches
+        )
+        for quantize, goals in ((None, writing.goals), ("int8", writing.rounded))
+        for context, batch in goals
     }
-    return {"greedy": greedy, **{f"whole, batch {n}": partial(whole, n) for n in (1, 8)}, **places}
+    return {
+        "greedy": greedy,
+        "divergence": said_in_eight_bits,
+        **{f"whole, batch {n}": partial(whole, n) for n in (1, 8)},
+        **places,
+    }
+
+
+def _places(writing: Writing) -> dict[str, str]:
+    """What is measured, and its goal."""
+    exact = {_place(*place, None): goal for place, goal in writing.goals.items()}
+    return exact | {_place(*place, "int8"): goal for place, goal in writing.rounded.items()}
+
+
+def _place(context: int, batch: int, quantize: Quantize | None) -> str:
+    return f"{context}, batch {batch}" + (f", {quantize}" if quantize else "")
+
+
+def divergence(model: NotaGen, patches: Tensor, context: int) -> float:
+    """Mean KL divergence of what eight bits say from what float32 says of each real character."""
+    exact, rounded = (_said(Decoder(model, 1, how), patches, context) for how in (None, "int8"))
+    return float((exact.exp() * (exact - rounded)).sum(-1).mean())
+
+
+def _said(decoder: Decoder, patches: Tensor, context: int) -> Tensor:
+    """Log-probabilities of every id at each character after the context, [characters, 128]."""
+    decoder.prefill(0, patches[:context])
+    said = []
+    for patch in patches[context:].long():
+        said.append(decoder.begin_patch())
+        said += [decoder.next_char(id_[None]) for id_ in patch[patch != PAD][:-1]]
+        decoder.push(patch[None])
+    return torch.cat(said).log_softmax(-1)
 
 
 def _at_context(decoder: Decoder, context: int, patches: int) -> Callable[[], int]:
@@ -138,15 +191,18 @@ def _at_context(decoder: Decoder, context: int, patches: int) -> Callable[[], in
 
 
 def _write_patch(decoder: Decoder, patch: Tensor) -> None:
-    """Draw as many characters as the longest of the real patches [rows, 16] has."""
+    """Draw as many characters in each row as its real patch, of [rows, 16], has."""
     ids = patch.long()
     noise = np.array([patch_noise(0, row, decoder.lengths[row], 0) for row in range(len(ids))])
+    lengths = (ids != PAD).sum(1).tolist()
+    rows = [*range(len(ids))]
     logits = decoder.begin_patch()
-    longest = int((ids != PAD).sum(1).max())
-    for slot in range(longest):
-        _SAMPLING.draw(logits, noise[:, slot].tolist())
-        if slot + 1 < longest:
-            logits = decoder.next_char(ids[:, slot])
+    for slot in range(PATCH_SIZE):
+        _SAMPLING.draw(logits, noise[rows, slot])
+        rows = [row for row in rows if lengths[row] > slot + 1]
+        if not rows:
+            break
+        logits = decoder.next_char(ids[rows, slot], rows)
     decoder.push(ids)
 
 
@@ -154,7 +210,7 @@ def _context(writing: Writing) -> int:
     return next(iter(writing.goals))[0]
 
 
-def _header() -> str:
+def header() -> str:
     """A real header and the first bar, which says how many are to come."""
     lines = texts()[0].splitlines(keepends=True)
     first = next(i for i, line in enumerate(lines) if line.startswith("["))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from benchmarks.reference import Reference
@@ -24,6 +24,7 @@ _SEED = 0
 def size(name: str) -> ModelConfig:
     """A size by the name it has in ``conf/model``."""
     given = OmegaConf.load(_TESTS.parent / "conf" / "model" / f"{name}.yaml")
+    assert isinstance(given, DictConfig)
     return ModelConfig(**{field.name: given[field.name] for field in fields(ModelConfig)})
 
 

@@ -9,19 +9,23 @@ import torch
 from benchmarks.sides import Side, Works
 
 
-def flops_per_second(size: int, rounds: int, threads: int) -> float:
-    """FLOP/s of the fastest of so many products of two [size, size] matrices in float32.
+def clock(threads: int, device: str) -> str:
+    """Processor time is what to look at with one thread: on a busy machine it hardly changes."""
+    return "CPU" if threads == 1 and device == "cpu" else "wall"
 
-    By the clock that steps are measured with: seconds of processor time with one thread, of wall
-    time with more.
+
+def flops_per_second(size: int, rounds: int, threads: int, device: str = "cpu") -> float:
+    """FLOP/s of the fastest of so many products of two [size, size] matrices.
+
+    In the precision that steps have there: float32, on a GPU bfloat16.
     """
-    clock = "CPU" if threads == 1 else "wall"
-    with Side(partial(_works, size), threads) as side:
-        return max(1 / side("multiply").cost[clock] for _ in range(1 + rounds))
+    with Side(partial(_works, size, device), threads, device) as side:
+        return max(1 / side("multiply").cost[clock(threads, device)] for _ in range(1 + rounds))
 
 
-def _works(size: int) -> Works:
-    left, right = torch.randn(2, size, size)
+def _works(size: int, device: str) -> Works:
+    precision = torch.float32 if device == "cpu" else torch.bfloat16
+    left, right = torch.randn(2, size, size, device=device, dtype=precision)
 
     def multiply() -> int:
         torch.mm(left, right)

@@ -6,7 +6,7 @@ and patches as lists of lists.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -46,7 +46,8 @@ class PatchLevelDecoder(nn.Module):
         """[batch, length, 16] -> [batch, length, hidden]."""
         one_hot = F.one_hot(patches, VOCABULARY).to(self.patch_embedding.weight.dtype)
         embedded = self.patch_embedding(one_hot.flatten(2))
-        return self.base(inputs_embeds=embedded, attention_mask=mask).last_hidden_state
+        encoded: Tensor = self.base(inputs_embeds=embedded, attention_mask=mask).last_hidden_state
+        return encoded
 
 
 class CharLevelDecoder(nn.Module):
@@ -61,7 +62,8 @@ class CharLevelDecoder(nn.Module):
         characters = self.base.transformer.wte(patches)
         inputs = torch.cat([vectors[:, None], characters], dim=1)
         mask = F.pad(patches != PAD, (1, 0), value=True).long()
-        return self.base(inputs_embeds=inputs, attention_mask=mask).logits
+        logits: Tensor = self.base(inputs_embeds=inputs, attention_mask=mask).logits
+        return logits
 
     def forward(self, vectors: Tensor, patches: Tensor) -> Tensor:
         """Negative log-likelihood of each character [patches, 16], zero for padding."""
@@ -81,21 +83,22 @@ class Reference(nn.Module):
     def forward(self, pieces: Sequence[Tensor]) -> Tensor:
         """Negative log-likelihood of each predicted character, [predicted patches, 16]."""
         patches = nn.utils.rnn.pad_sequence([p.long() for p in pieces], batch_first=True)
-        lengths = torch.tensor([len(piece) for piece in pieces])
-        steps = torch.arange(patches.shape[1])
+        lengths = torch.tensor([len(piece) for piece in pieces], device=patches.device)
+        steps = torch.arange(patches.shape[1], device=patches.device)
         mask = steps < lengths[:, None]
         encoded = self.patch_level_decoder(patches, mask.long())
-        return self.char_level_decoder(
-            encoded[steps < lengths[:, None] - 1], patches[mask & (steps > 0)]
-        )
+        vectors, targets = encoded[steps < lengths[:, None] - 1], patches[mask & (steps > 0)]
+        nll: Tensor = self.char_level_decoder(vectors, targets)
+        return nll
 
     def loss(self, pieces: Sequence[Tensor]) -> Tensor:
         """Mean over all predicted characters."""
         counted = sum(int((piece[1:] != PAD).sum()) for piece in pieces)
-        return self(pieces).sum() / counted
+        total: Tensor = self(pieces).sum()
+        return total / counted
 
     @torch.no_grad()
-    def next_patch(self, patches: Tensor, choose) -> list[int]:
+    def next_patch(self, patches: Tensor, choose: Callable[[Tensor], int]) -> list[int]:
         """One more patch after [length, 16]; everything is computed anew for every character.
 
         `choose` makes an id of probabilities [128]. All 16 characters are sampled; what follows

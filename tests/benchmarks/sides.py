@@ -27,7 +27,8 @@ class Reply(NamedTuple):
         result: what it returned; of timed work, how much was done.
         cpu: seconds of all threads of the process.
         wall: seconds.
-        memory: bytes, the most the process held so far above what its imports take.
+        memory: bytes, the most the process held so far above what its imports take; of a GPU,
+            the most its tensors took there.
     """
 
     result: Any
@@ -51,13 +52,21 @@ class Side:
     Args:
         make: can be pickled; called in the process, it makes the works.
         threads: of torch.
+        device: that the works use, waited for before clocks are read.
         settled: whether the process is set up as the training command sets itself up.
     """
 
-    def __init__(self, make: Callable[[], Works], threads: int, *, settled: bool = False) -> None:
+    def __init__(
+        self,
+        make: Callable[[], Works],
+        threads: int,
+        device: str = "cpu",
+        *,
+        settled: bool = False,
+    ) -> None:
         self.connection, far_end = _CONTEXT.Pipe()
         self.process = _CONTEXT.Process(
-            target=_serve, args=(far_end, threads, settled), daemon=True
+            target=_serve, args=(far_end, threads, device, settled), daemon=True
         )
         self.process.start()
         far_end.close()  # so that the process's death closes the pipe
@@ -88,14 +97,14 @@ def alternate(reference: tuple[Side, str], ours: tuple[Side, str], rounds: int) 
     return [(their_side(their_work), our_side(our_work)) for _ in range(1 + rounds)][1:]
 
 
-def _serve(connection: Connection, threads: int, settled: bool) -> None:
+def _serve(connection: Connection, threads: int, device: str, settled: bool) -> None:
     if settled:
         processor.settle()
     make = connection.recv()  # imports what the work needs
     import torch
 
     torch.set_num_threads(threads)
-    imported = _peak_memory()
+    imported = 0 if device == "cuda" else _peak_memory()
     works = make()
     while True:
         try:
@@ -104,8 +113,11 @@ def _serve(connection: Connection, threads: int, settled: bool) -> None:
             return  # nothing more is asked
         cpu, wall = time.process_time(), time.perf_counter()
         result = works[name]()
+        if device == "cuda":
+            torch.cuda.synchronize()
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-        connection.send(Reply(result, cpu, wall, _peak_memory() - imported))
+        peak = torch.cuda.max_memory_allocated() if device == "cuda" else _peak_memory()
+        connection.send(Reply(result, cpu, wall, peak - imported))
 
 
 def _peak_memory() -> int:

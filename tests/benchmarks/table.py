@@ -58,6 +58,13 @@ def timed(
     return rows
 
 
+def memory(work: str, rounds: Sequence[Round], goal: str = "") -> Row:
+    """The most either side held; here a ratio below 1 is ours."""
+    theirs, ours = (max(reply.memory for reply in side) / 1e6 for side in zip(*rounds, strict=True))
+    remark = "peak above the imports; ratio is ours / reference"
+    return Row(work, "MB", ours, theirs, ours / theirs, goal=goal, remark=remark)
+
+
 _COLUMNS = {
     "work": 48,
     "unit": 27,

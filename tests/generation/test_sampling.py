@@ -34,6 +34,17 @@ def test_frequencies_are_those_of_either_order(temperature_first):
     np.testing.assert_allclose(frequencies, expected, atol=2e-5)
 
 
+@pytest.mark.parametrize("temperature_first", [False, True])
+def test_rows_drawn_together_are_those_drawn_alone(temperature_first):
+    sampling = Sampling(temperature_first=temperature_first)
+    torch.manual_seed(0)
+    logits = torch.randn(200, 128) * 3
+    uniform = np.random.default_rng(0).random(200).tolist()
+    alone = [sampling.draw(logits[row, None], uniform[row : row + 1])[0] for row in range(200)]
+    assert sampling.draw(logits, uniform) == alone
+    assert len(set(alone)) > 50
+
+
 def test_top_k_of_one_is_greedy():
     logits = torch.randn(20, 128)
     greedy = Sampling(top_k=1, top_p=1.0, temperature=1.0)

@@ -2,7 +2,9 @@ import pytest
 import torch
 from random_pieces import random_piece
 
+from notagen.errors import UserError
 from notagen.model import Decoder
+from notagen.model.level import GraphLevel, Level, NativeLevel
 from notagen.patches import PATCH_SIZE
 
 
@@ -11,8 +13,14 @@ def model(model):
     return model.eval()
 
 
-def decoder_of(model, pieces):
-    decoder = Decoder(model, rows=len(pieces))
+@pytest.fixture
+def in_torch(monkeypatch):
+    """Decoding as it is where numba is not installed."""
+    monkeypatch.setattr("notagen.model.level.find_spec", lambda name: None)
+
+
+def decoder_of(model, pieces, **options):
+    decoder = Decoder(model, rows=len(pieces), **options)
     for row, piece in enumerate(pieces):
         decoder.prefill(row, piece)
     return decoder
@@ -104,18 +112,17 @@ def test_rows_can_be_left_behind(model):
     assert torch.equal(write_greedily(decoder, 2), expected[[2, 0], 2:])
 
 
-def test_rows_that_are_not_pushed_stay_as_they_are(model):
-    pieces = [random_piece(length, seed=length) for length in (24, 9)]  # the first is full
-    decoder = decoder_of(model, pieces)
-    before = decoder.last_hidden
-    decoder.push(random_piece(3, seed=3)[1:], rows=[1])
-    assert decoder.lengths == [24, 10]
-    assert torch.equal(decoder.last_hidden[0], before[0])
-    assert not torch.equal(decoder.last_hidden[1], before[1])
-    decoder.push(random_piece(3, seed=3)[1:], rows=[1])
-    piece = torch.cat([pieces[1], random_piece(3, seed=3)[[2, 2]]])
-    expected = decoder_of(model, [pieces[0], piece]).last_hidden
-    torch.testing.assert_close(decoder.last_hidden, expected, rtol=0, atol=1e-5)
+def test_rows_that_have_ended_their_patch_change_nothing_for_the_others(model):
+    pieces = [random_piece(length, seed=length) for length in (6, 9, 12)]
+    patches = random_piece(4, seed=3)[1:].long()
+    every = [0, 1, 2]
+    together, apart = decoder_of(model, pieces), decoder_of(model, pieces)
+    expected = [together.begin_patch(), *map(together.next_char, patches[:, :4].T)]
+    found = [apart.begin_patch(), apart.next_char(patches[:, 0])]
+    found += [apart.next_char(patches[[0, 2], slot], [0, 2]) for slot in (1, 2)]
+    found += [apart.next_char(patches[[2], 3], [2])]
+    for one, other, rows in zip(expected, found, [every, every, [0, 2], [0, 2], [2]], strict=True):
+        torch.testing.assert_close(other, one[rows], rtol=0, atol=1e-5)
 
 
 def test_a_full_context_says_what_to_do(model):
@@ -127,6 +134,84 @@ def test_a_full_context_says_what_to_do(model):
     decoder.rewind(0, 5)
     decoder.push(random_piece(2, seed=0)[1:])
     assert decoder.lengths == [6]
+
+
+def test_without_numba_greedy_patches_are_the_published_ones(
+    in_torch, golden, golden_model, golden_pieces
+):
+    decoder = decoder_of(golden_model, [golden_pieces[2], golden_pieces[1], golden_pieces[0][:100]])
+    assert type(decoder._patches) is Level
+    assert write_greedily(decoder, 12)[1].tolist() == golden["greedy_patches"]
+
+
+def test_torch_and_machine_code_agree_for_every_number_of_rows(model, monkeypatch):
+    pytest.importorskip("numba")
+    pieces = [random_piece(6 + length % 7, seed=length) for length in range(9)]
+    patches = random_piece(10, seed=0)[1:].long()
+    for rows in (1, 2, 5, 9):
+        native = decoder_of(model, pieces[:rows])
+        assert type(native._patches) is NativeLevel
+        with monkeypatch.context() as patched:
+            patched.setattr("notagen.model.level.find_spec", lambda name: None)
+            plain = decoder_of(model, pieces[:rows])
+        for _ in range(2):
+            found, expected = (forced_log_probs(way, patches[:rows]) for way in (native, plain))
+            torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+            native.push(patches[:rows])
+            plain.push(patches[:rows])
+
+
+def test_many_rows_are_left_to_torch(model, monkeypatch):
+    native = pytest.importorskip("notagen.model.native")
+    pieces = [random_piece(length, seed=length) for length in (6, 9, 12)]
+    expected = write_greedily(decoder_of(model, pieces), 3)
+    monkeypatch.setattr(native, "MOST_ROWS", 2)
+    assert torch.equal(write_greedily(decoder_of(model, pieces), 3), expected)
+
+
+def test_graphs_step_in_tensors_of_one_shape(model, monkeypatch):
+    """What a CUDA graph would replay, here run without one."""
+    pieces = [random_piece(length, seed=length) for length in (6, 9, 12)]
+    expected = write_greedily(decoder_of(model, pieces), 4)
+    monkeypatch.setattr("notagen.model.level.NativeLevel", GraphLevel)
+    with torch.compiler.set_stance("force_eager"):
+        decoder = decoder_of(model, pieces)
+        assert type(decoder._chars) is GraphLevel
+        assert torch.equal(write_greedily(decoder, 2), expected[:, :2])
+        decoder.keep([2, 0])
+        assert torch.equal(write_greedily(decoder, 2), expected[[2, 0], 2:])
+
+
+@pytest.mark.skipif("fbgemm" not in torch.backends.quantized.supported_engines, reason="x86 only")
+def test_eight_bits_say_nearly_the_same(golden_model, golden_pieces):
+    patches = golden_pieces[2].long()
+    exact, rounded = (
+        decoder_of(golden_model, [patches[:20]], quantize=quantize) for quantize in (None, "int8")
+    )
+    divergences = []
+    for patch in patches[20:40, None]:
+        p, q = (way.begin_patch().log_softmax(-1) for way in (exact, rounded))
+        divergences.append(float((p.exp() * (p - q)).sum()))
+        exact.push(patch)
+        rounded.push(patch)
+    assert 0 < sum(divergences) / len(divergences) < 1e-3
+
+
+def test_what_a_device_or_type_cannot_do_is_refused(model):
+    with pytest.raises(UserError, match="graphs=true needs a CUDA device"):
+        Decoder(model, rows=1, graphs=True)
+    with pytest.raises(UserError, match="quantize must be int8 or null, not int4"):
+        Decoder(model, rows=1, quantize="int4")
+    with pytest.raises(UserError, match="quantize=int8 needs weights in float32"):
+        Decoder(model.bfloat16(), rows=1, quantize="int8")
+
+
+def test_half_precision_is_close(model):
+    piece = random_piece(9, seed=9)
+    patch = random_piece(2, seed=3)[1:].long()
+    expected = forced_log_probs(decoder_of(model, [piece]), patch)
+    found = forced_log_probs(decoder_of(model.bfloat16(), [piece]), patch)
+    torch.testing.assert_close(found.float(), expected, rtol=0, atol=0.1)
 
 
 def test_rows_need_a_prompt_and_models_eval_mode(model):

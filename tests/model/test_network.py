@@ -70,6 +70,31 @@ def test_dropout_disturbs_training_only(model, pieces):
     assert model.loss(pieces).item() == model.loss(pieces).item()
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_checkpointing_changes_no_gradient(model, pieces, dropout):
+    model.config.dropout = dropout
+    found = []
+    for model.config.checkpointing in (False, True):
+        torch.manual_seed(1)
+        model.zero_grad()
+        model.loss(pieces, chunk=7).backward()
+        found.append([p.grad for p in model.parameters() if p.grad is not None])
+    torch.testing.assert_close(*found)
+
+
+def test_checkpointing_keeps_less(model, pieces):
+    kept = []
+    patches, lengths = model.pack(pieces)
+    for model.config.checkpointing in (False, True):
+        sizes: list[int] = []
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda tensor, sizes=sizes: (sizes.append(tensor.numel()), tensor)[1], lambda x: x
+        ):
+            model.patch_decoder(patches, lengths)
+        kept.append(sum(sizes))
+    assert kept[1] < kept[0] / 2
+
+
 def test_initial_weights_are_spread_as_gpt2_s():
     torch.manual_seed(0)
     model = NotaGen(ModelConfig(8, 2, 256, 32))

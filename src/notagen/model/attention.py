@@ -1,5 +1,6 @@
 """Causal attention inside each sequence of a packed batch, without padding or masks."""
 
+import math
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -8,6 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from notagen.model.config import HEAD_SIZE
+from notagen.model.dropout import dropout
+
+_ROWS = 128  # queries at a time, where the scores of all would be kept for the backward pass
 
 
 class PackedAttention:
@@ -41,9 +45,12 @@ class PackedAttention:
         """Sequences of one length: [count, length, 3, heads, 64] -> [count·length, hidden]."""
         # `unbind` and not slices: its backward is one stack instead of three zero-filled copies.
         query, key, value = qkv.transpose(1, 3).unbind(2)
-        attended = F.scaled_dot_product_attention(
-            query, key, value, is_causal=True, dropout_p=self.dropout
-        )
+        if self.dropout and qkv.device.type == "cpu":
+            attended = _dropping(query, key, value, self.dropout)
+        else:
+            attended = F.scaled_dot_product_attention(
+                query, key, value, is_causal=True, dropout_p=self.dropout
+            )
         return attended.transpose(1, 2).flatten(2).flatten(0, 1)
 
     def _varlen(self, qkv: Tensor) -> Tensor:
@@ -59,3 +66,21 @@ class PackedAttention:
         attended = varlen_attn(query, key, value, *bounds, window_size=(-1, 0))  # causal
         assert isinstance(attended, Tensor)
         return attended.flatten(1)
+
+
+def _dropping(query: Tensor, key: Tensor, value: Tensor, p: float) -> Tensor:
+    """Causal attention that drops weights, on a CPU: [count, heads, length, 64] -> the same.
+
+    torch has no kernel for it: it computes and keeps the scores of all keys. Here a few queries
+    at a time see the keys up to the last of them.
+    """
+    shape = query.shape
+    query, key, value = (x.flatten(0, 1) for x in (query, key, value))
+    attended = []
+    for start in range(0, shape[2], _ROWS):
+        rows = query[:, start : start + _ROWS]
+        end = start + rows.shape[1]
+        future = rows.new_full((rows.shape[1], end), -math.inf).triu(start + 1)
+        scores = torch.baddbmm(future, rows, key[:, :end].mT, alpha=HEAD_SIZE**-0.5)
+        attended.append(dropout(scores.softmax(-1), p) @ value[:, :end])
+    return torch.cat(attended, dim=1).view(shape)

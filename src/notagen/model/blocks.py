@@ -7,19 +7,34 @@ A block does not know which tokens see each other: its caller hands it the atten
 
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, cast
+from typing import NamedTuple, Protocol, cast
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from notagen.model.dropout import dropout
+from notagen.model.gelu import gelu
 
 Attend = Callable[[Tensor], Tensor]
 """Queries, keys and values side by side, [tokens, 3·hidden] -> [tokens, hidden]."""
 
 
-Affine = tuple[Tensor, Tensor]
-"""A weight and a bias."""
+class Linear(Protocol):
+    """A linear layer, however its weights are held."""
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        """[tokens, in] -> [tokens, out]."""
+
+
+class Affine(NamedTuple):
+    """Weight and bias of a linear layer, which it can be called as, or of a layer norm."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """[tokens, in] -> [tokens, out]."""
+        return F.linear(x, self.weight, self.bias)
 
 
 class BlockWeights(NamedTuple):
@@ -30,21 +45,21 @@ class BlockWeights(NamedTuple):
     """
 
     ln_1: Affine
-    attn_in: Affine
-    attn_out: Affine
+    attn_in: Linear
+    attn_out: Linear
     ln_2: Affine
-    mlp_in: Affine
-    mlp_out: Affine
+    mlp_in: Linear
+    mlp_out: Linear
 
     def project(self, x: Tensor) -> Tensor:
         """The half before attention: [tokens, hidden] -> [tokens, 3·hidden]."""
-        return F.linear(F.layer_norm(x, x.shape[-1:], *self.ln_1), *self.attn_in)
+        return self.attn_in(F.layer_norm(x, x.shape[-1:], *self.ln_1))
 
     def finish(self, x: Tensor, attended: Tensor, drop: float = 0.0) -> Tensor:
         """The half after attention, with both residual additions: [tokens, hidden], twice."""
-        x = x + dropout(F.linear(attended, *self.attn_out), drop)
-        inner = F.linear(F.layer_norm(x, x.shape[-1:], *self.ln_2), *self.mlp_in)
-        outer = F.linear(F.gelu(inner, approximate="tanh"), *self.mlp_out)
+        x = x + dropout(self.attn_out(attended), drop)
+        inner = self.mlp_in(F.layer_norm(x, x.shape[-1:], *self.ln_2))
+        outer = self.mlp_out(gelu(inner))
         return x + dropout(outer, drop)
 
 
@@ -81,7 +96,7 @@ class Block(nn.Module):
 
 def affine(module: nn.Module) -> Affine:
     """Weight and bias of a linear layer or a layer norm."""
-    return cast(Affine, (module.weight, module.bias))
+    return Affine(cast(Tensor, module.weight), cast(Tensor, module.bias))
 
 
 class Blocks(nn.ModuleList):

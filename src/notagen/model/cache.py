@@ -1,12 +1,29 @@
 """Keys and values of the tokens already decoded, in tensors allocated once."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from notagen.model.config import HEAD_SIZE
+
+
+class Place(NamedTuple):
+    """Where the new token of each row stands, the same for all layers of a step.
+
+    Attributes:
+        end: so many tokens are looked at.
+        rows: which rows have one, long [n]; None for all.
+        last: where each stands, long [n]; None where that is `end - 1` for all.
+        mask: what each may look at, bool [n, 1, 1, end]; None for everything.
+    """
+
+    end: int
+    rows: Tensor | None = None
+    last: Tensor | None = None
+    mask: Tensor | None = None
 
 
 class KeyValueCache:
@@ -44,21 +61,37 @@ class KeyValueCache:
         )
         return attended[0].transpose(0, 1).flatten(1)
 
-    def step(self, layer: int, positions: Sequence[int], qkv: Tensor) -> Tensor:
-        """Attend with one token a row, each at its position: [rows, 3·hidden] -> [rows, hidden]."""
-        end = max(positions) + 1
-        heads = qkv.view(len(positions), 3, -1, HEAD_SIZE).transpose(0, 1)
-        cached = self.layers[layer]
-        mask = None
-        if min(positions) + 1 == end:
-            cached[:, :, :, end - 1] = heads[1:]
+    def place(self, rows: Sequence[int], positions: Sequence[int]) -> Place:
+        """Where one new token in each of some rows stands."""
+        end, device = max(positions) + 1, self.layers[0].device
+        alike = min(positions) + 1 == end
+        if alike and len(rows) == self.layers[0].shape[1]:
+            return Place(end)
+        chosen = torch.tensor(rows, device=device)
+        if alike:
+            return Place(end, chosen)
+        last = torch.tensor(positions, device=device)
+        mask = torch.arange(end, device=device) <= last[:, None]
+        return Place(end, chosen, last, mask[:, None, None])
+
+    def everywhere(self, positions: Sequence[int]) -> Place:
+        """The same for all rows, in tensors whose shapes are always the same."""
+        rows, length = self.layers[0].shape[1], self.layers[0].shape[3]
+        places = torch.arange(max(rows, length), device=self.layers[0].device)
+        last = torch.tensor(positions, device=places.device)
+        mask = places[:length] <= last[:, None]
+        return Place(length, places[:rows], last, mask[:, None, None])
+
+    def step(self, layer: int, place: Place, qkv: Tensor) -> Tensor:
+        """Attend with one token in each of some rows: [n, 3·hidden] -> [n, hidden]."""
+        heads = qkv.view(len(qkv), 3, -1, HEAD_SIZE).transpose(0, 1)
+        cached, rows = self.layers[layer], slice(None) if place.rows is None else place.rows
+        if place.last is None:
+            cached[:, rows, :, place.end - 1] = heads[1:]
         else:
-            last = torch.tensor(positions, device=qkv.device)
-            rows = torch.arange(len(positions), device=qkv.device)
-            cached[:, rows, :, last] = heads[1:].transpose(0, 1)
-            mask = (torch.arange(end, device=qkv.device) <= last[:, None])[:, None, None]
-        keys, values = cached[:, :, :, :end]
+            cached[:, rows, :, place.last] = heads[1:].transpose(0, 1)
+        keys, values = cached[:, rows, :, : place.end]
         attended = F.scaled_dot_product_attention(
-            heads[0].unsqueeze(2), keys, values, attn_mask=mask
+            heads[0].unsqueeze(2), keys, values, attn_mask=place.mask
         )
         return attended.flatten(1)

@@ -69,15 +69,18 @@ class CharDecoder(nn.Module):
     def _blocks(self, distinct: Tensor, index: Tensor, lengths: list[int]) -> Tensor:
         """Run the blocks: [d, hidden] and [t] -> [t, hidden].
 
-        What the first block computes before attention depends on the input alone, so without
-        dropout it is computed once for each distinct input and then looked up.
+        What the first block computes before attention depends on the input alone, so it is
+        computed once for each distinct input and then looked up. The dropout of the inputs is
+        drawn as seldom, so the same input loses the same elements in all patches. Within a patch
+        no two inputs are alike: the loss of each patch is distributed as if its dropout were its
+        own, and the expected gradient is the same.
         """
         drop = self.config.dropout if self.training else 0.0
         attend = PackedAttention(lengths, drop, distinct.device)
         first, *others = self.h
         weights = first.weights()
-        x = dropout(F.embedding(index, distinct), drop)
-        qkv = weights.project(x) if drop else F.embedding(index, weights.project(distinct))
+        distinct = dropout(distinct, drop)
+        x, qkv = (F.embedding(index, table) for table in (distinct, weights.project(distinct)))
         x = weights.finish(x, attend(qkv), drop)
         for block in others:
             x = block(x, attend, drop)

@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.autograd import Function
 
 from notagen.model.char_level import CharDecoder
-from notagen.patches import PAD
+from notagen.patches import PAD, PATCH_SIZE
 
 
 def chunked_nll(level: CharDecoder, vectors: Tensor, patches: Tensor, chunk: int) -> Tensor:
-    """As `level(vectors, patches)`, holding the activations of `chunk` patches at a time.
+    """As `level(vectors, patches)`, holding the activations of `chunk` full patches at a time.
 
     The backward pass accepts losses in which every character weighs the same, as in a sum or a
     mean; it raises RuntimeError for others.
@@ -32,10 +32,14 @@ class _ChunkedNLL(Function):
     def forward(
         ctx: Any, level: CharDecoder, chunk: int, patches: Tensor, vectors: Tensor, *weights: Tensor
     ) -> Tensor:
+        # Attention is one call for each length, so patches of one length share a chunk.
+        lengths, order = (patches != PAD).sum(1).sort()
+        back = order.argsort()
+        sizes = (lengths.cumsum(0) // (chunk * PATCH_SIZE + 1)).bincount().tolist()
         nlls, vector_grads = [], []
         weight_grads = [torch.zeros_like(weight) for weight in weights]
         for targets, part in zip(
-            torch.split(patches, chunk), torch.split(vectors, chunk), strict=True
+            torch.split(patches[order], sizes), torch.split(vectors[order], sizes), strict=True
         ):
             with torch.enable_grad():
                 leaf = part.detach().requires_grad_()
@@ -45,8 +49,8 @@ class _ChunkedNLL(Function):
             vector_grads.append(vector_grad)
             for total, grad in zip(weight_grads, grads, strict=True):
                 total += grad
-        ctx.save_for_backward(patches != PAD, torch.cat(vector_grads), *weight_grads)
-        return torch.cat(nlls)
+        ctx.save_for_backward(patches != PAD, torch.cat(vector_grads)[back], *weight_grads)
+        return torch.cat(nlls)[back]
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:

@@ -15,6 +15,8 @@ class ModelConfig:
         hidden_size: width of both levels, a multiple of 64; there is one attention head per 64.
         patch_length: context in patches, the longest piece the model can read.
         dropout: probability, on embeddings, attention weights and residual branches alike.
+        checkpointing: keep only the inputs of patch-level blocks for the backward pass, and
+            compute the rest again there.
 
     Raises:
         ValueError: when the width is not a multiple of 64.
@@ -25,6 +27,7 @@ class ModelConfig:
     hidden_size: int
     patch_length: int
     dropout: float = 0.1
+    checkpointing: bool = False
 
     def __post_init__(self) -> None:
         if self.hidden_size <= 0 or self.hidden_size % HEAD_SIZE:

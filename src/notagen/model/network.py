@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -15,6 +15,9 @@ from notagen.model.chunked import chunked_nll
 from notagen.model.config import ModelConfig
 from notagen.model.patch_level import PatchDecoder
 from notagen.patches import PAD, PATCH_SIZE
+
+if TYPE_CHECKING:
+    from notagen.model.adapters import LoRA
 
 Piece = Tensor | np.ndarray[Any, Any]
 """A piece as integer patches [n, 16], n >= 2: the first is given, the others are predicted."""
@@ -36,6 +39,7 @@ class NotaGen(
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.lora: LoRA | None = None  # the adapters it wears; see `adapters`
         self.patch_decoder = PatchDecoder(config)
         self.char_decoder = CharDecoder(config)
 
@@ -101,9 +105,24 @@ class NotaGen(
         return counts
 
     @classmethod
-    def _from_pretrained(cls, *, strict: bool = True, **options: Any) -> Self:
-        """As inherited, but strict unless told otherwise: a file that lacks a weight is refused."""
-        model: Self = super()._from_pretrained(strict=strict, **options)
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        config: ModelConfig | None = None,
+        strict: bool = True,
+        map_location: str = "cpu",
+        **options: Any,
+    ) -> Self:
+        """As inherited, but strict unless told otherwise, and a folder is read without a notice."""
+        file = Path(model_id) / "model.safetensors"
+        if not file.is_file():
+            options |= {"config": config, "strict": strict, "map_location": map_location}
+            model: Self = super()._from_pretrained(model_id=model_id, **options)
+        elif config is None:
+            raise ValueError(f"{model_id} has no config.json that tells its sizes")
+        else:
+            model = cls._load_as_safetensor(cls(config), str(file), map_location, strict)
         return model
 
     @classmethod

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from notagen.model.attention import PackedAttention
 from notagen.model.blocks import Blocks
@@ -55,7 +56,11 @@ class PatchDecoder(nn.Module):
         drop = self.config.dropout if self.training else 0.0
         x = dropout(self.patch_embedding(patches) + self.wpe(positions), drop)
         attend = PackedAttention(lengths, drop, x.device)
+        keep = not (self.config.checkpointing and torch.is_grad_enabled())
         for block in self.h:
-            x = block(x, attend, drop)
+            if keep:
+                x = block(x, attend, drop)
+            else:
+                x = checkpoint(block, x, attend, drop, use_reentrant=False)
         hidden: Tensor = self.ln_f(x)
         return hidden

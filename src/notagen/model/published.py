@@ -1,5 +1,7 @@
 """The published checkpoint files: `torch.save({"model": weights, "epoch": ..., ...})`.
 
+Files that lack the other entries, or are the weights alone, are read as well.
+
 Names map one to one. GPT-2 stores linear weights as [in, out], and the published patch embedding
 is [hidden, 16·128] for a one-hot product; both are the transposes of what is stored here.
 """
@@ -85,9 +87,10 @@ def _load(path: str | Path) -> Weights:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError) as error:
         raise ValueError(f"{path} is not a checkpoint that torch can read safely") from error
-    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("model"), dict):
+    weights = checkpoint.get("model", checkpoint) if isinstance(checkpoint, dict) else None
+    if not isinstance(weights, dict) or not all(isinstance(w, Tensor) for w in weights.values()):
         raise ValueError(f"{path} is not a NotaGen checkpoint: it holds no 'model' weights")
-    return dict(checkpoint["model"])
+    return dict(weights)
 
 
 def _count_layers(weights: Weights, prefix: str) -> int:
