@@ -1,0 +1,128 @@
+"""What an iteration found out about the policy it started from, and how it compares."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from math import sqrt
+from operator import itemgetter
+from pathlib import Path
+from statistics import fmean, variance
+from typing import Any, TypedDict
+
+
+class Figures(TypedDict):
+    """A policy, by the pieces it wrote; a line of the report's table."""
+
+    policy: str
+    pieces: int
+    score: float  # mean of the training encoder's
+    score_error: float  # standard error of the mean
+    judge: float | None  # mean of the judge's
+    judge_error: float | None
+    misaligned_pieces: float  # share of those that can be read
+    misaligned_bars: float  # share of their bars
+    tries_per_bar: float  # how often a voice was drawn again until it agreed (align=enforce)
+    unreadable: float  # share of pieces
+    copies: float  # share of readable pieces too close to a real one, by the encoder
+    longest_run: float  # mean bars in a row that also stand in a real piece
+    long_runs: float  # share of readable pieces with at least LONG_RUN of them
+    self_similarity: float  # mean cosine of two of its pieces with one prompt
+    real_self_similarity: float  # of two real pieces
+    bits_per_character: float  # of real music it was not trained on
+
+
+LONG_RUN = 8
+"""Bars in a row, as in a real piece, from which a piece is told as one that copies."""
+
+
+def figures(
+    policy: str,
+    rows: Sequence[Mapping[str, Any]],
+    similarities: Sequence[Mapping[str, float]],
+    most_similar: float,
+    bits_per_character: float,
+) -> Figures:
+    """Sum up what was found out about each piece of a policy (:class:`Scored`), and each prompt."""
+    read = [row for row in rows if row["score"] is not None]
+    score, score_error = _mean(read, "score")
+    judge, judge_error = _mean(read, "judge")
+    assert score is not None
+    assert score_error is not None
+    return Figures(
+        policy=policy,
+        pieces=len(rows),
+        score=score,
+        score_error=score_error,
+        judge=judge,
+        judge_error=judge_error,
+        misaligned_pieces=fmean(row["misaligned_bars"] > 0 for row in read),
+        misaligned_bars=sum(r["misaligned_bars"] for r in read) / sum(r["bars"] for r in read),
+        tries_per_bar=sum(r["tries"] for r in read) / sum(r["bars"] for r in read),
+        unreadable=1 - len(read) / len(rows),
+        copies=fmean((row["closest"] or 0) > most_similar for row in read),
+        longest_run=fmean(row["longest_run"] for row in read),
+        long_runs=fmean(row["longest_run"] >= LONG_RUN for row in read),
+        self_similarity=fmean(similarity["written"] for similarity in similarities),
+        real_self_similarity=fmean(similarity["real"] for similarity in similarities),
+        bits_per_character=bits_per_character,
+    )
+
+
+def _mean(rows: Iterable[Mapping[str, Any]], name: str) -> tuple[float | None, float | None]:
+    """Mean over all pieces, and its standard error with each target's own variance."""
+    by_target: dict[str, list[float]] = {}
+    for row in rows:
+        if row[name] is not None:
+            by_target.setdefault(row["target"], []).append(row[name])
+    values = [value for own in by_target.values() for value in own]
+    if not values:
+        return None, None
+    squares = sum(len(own) * variance(own) for own in by_target.values() if len(own) > 1)
+    return fmean(values), sqrt(squares) / len(values)
+
+
+def write_page(lines: Sequence[Figures], shown: Sequence[str]) -> str:
+    """The report as Markdown: a table of policies, then pieces to look at."""
+    columns = {
+        "policy": [line["policy"] for line in lines],
+        "pieces": [str(line["pieces"]) for line in lines],
+        "score": [_with_error(line["score"], line["score_error"]) for line in lines],
+        "judge": [_with_error(line["judge"], line["judge_error"]) for line in lines],
+        "misaligned pieces": [f"{line['misaligned_pieces']:.1%}" for line in lines],
+        "misaligned bars": [f"{line['misaligned_bars']:.2%}" for line in lines],
+        "tries a bar": [f"{line['tries_per_bar']:.2f}" for line in lines],
+        "unreadable": [f"{line['unreadable']:.1%}" for line in lines],
+        "copies": [f"{line['copies']:.1%}" for line in lines],
+        "longest run": [f"{line['longest_run']:.1f} bars" for line in lines],
+        f"runs of {LONG_RUN}+": [f"{line['long_runs']:.1%}" for line in lines],
+        "self-similarity": [
+            f"{line['self_similarity']:.3f} (real {line['real_self_similarity']:.3f})"
+            for line in lines
+        ],
+        "bits/char, real": [f"{line['bits_per_character']:.3f}" for line in lines],
+    }
+    table = [list(columns), ["---"] * len(columns), *zip(*columns.values(), strict=True)]
+    page = [f"| {' | '.join(row)} |" for row in table]
+    return "\n".join([*page, "", *shown]) + "\n"
+
+
+def examples(rows: Iterable[Mapping[str, Any]], texts: Mapping[int, str]) -> list[str]:
+    """The pieces with the highest and the lowest score, as Markdown."""
+    read = [row for row in rows if row["score"] is not None]
+    best, worst = (choice(read, key=itemgetter("score")) for choice in (max, min))
+    return [
+        f"## {title} score: {row['score']:.4f}\n\n```abc\n{texts[row['number']]}```\n"
+        for title, row in (("Highest", best), ("Lowest", worst))
+    ]
+
+
+def earlier(out: Path, iteration: int) -> list[Figures]:
+    """The lines of the iterations before this one that are in the same run."""
+    folders = (out.with_name(f"dpo-{before}") for before in range(1, iteration))
+    paths = (folder / "report.json" for folder in folders)
+    return [json.loads(path.read_text()) for path in paths if path.is_file()]
+
+
+def _with_error(value: float | None, error: float | None) -> str:
+    return "-" if value is None else f"{value:.4f} ± {error:.4f}"

@@ -1,0 +1,107 @@
+"""The pieces that a policy wrote for an iteration, on disk as each one ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from os import SEEK_END
+from pathlib import Path
+from typing import NamedTuple
+
+from notagen.generation import Ending, Sampling, generate
+from notagen.iteration.targets import Target
+from notagen.model import NotaGen
+
+
+class Sample(NamedTuple):
+    """A piece.
+
+    Attributes:
+        number: its place among all pieces of the iteration; with the seed, what draws it.
+        target: name of what it was asked to be.
+        text: interleaved ABC with prompt and stream marks, rests left out.
+        complete: whether it ended by itself.
+        tries: how often a voice or a line was drawn again until its voices agreed.
+    """
+
+    number: int
+    target: str
+    text: str
+    complete: bool
+    tries: int
+
+
+class Journal:
+    """The file to which one rank adds its pieces.
+
+    A last line that a killed run left unfinished is cut off, and its piece written again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        self.file = path.open("r+b")
+        self.file.truncate(sum(map(len, _whole_lines(path))))
+        self.file.seek(0, SEEK_END)
+
+    def add(self, sample: Sample) -> None:
+        """Write a piece down."""
+        self.file.write(json.dumps(sample).encode() + b"\n")
+        self.file.flush()
+
+
+def read(folder: Path) -> list[Sample]:
+    """All pieces that any rank has finished, by number."""
+    lines = (line for path in folder.glob("*.jsonl") for line in _whole_lines(path))
+    return sorted(Sample(*json.loads(line)) for line in lines)
+
+
+def write_share(
+    model: NotaGen,
+    asked: Sequence[Target],
+    done: Collection[int],
+    journal: Journal,
+    sampling: Sampling,
+    seed: int,
+    rows: int,
+    most_patches: int,
+    rank: int,
+    ranks: int,
+) -> Iterator[Sample]:
+    """Write what is missing of one rank's share of the pieces; yield each as it is on disk.
+
+    Which pieces come out does not depend on ranks, rows, or where an earlier run stopped.
+
+    Args:
+        model: the policy.
+        asked: the target of each piece of the iteration.
+        done: numbers of the pieces that are on disk.
+        journal: where to add those that are not.
+        sampling, seed, rows, most_patches: as in :func:`generate`.
+        rank: which share.
+        ranks: how many there are.
+    """
+    missing = [number for number in range(len(asked)) if number not in done][rank::ranks]
+    written = generate(
+        model,
+        [asked[number].prompt for number in missing],
+        sampling,
+        seed,
+        rows,
+        most_patches,
+        numbers=missing,
+    )
+    for piece in written:
+        sample = Sample(
+            number=piece.index,
+            target=asked[piece.index].name,
+            text=piece.text,
+            complete=piece.ending is Ending.COMPLETE,
+            tries=piece.tally.tries,
+        )
+        journal.add(sample)
+        yield sample
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    return [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]

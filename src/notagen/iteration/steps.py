@@ -1,0 +1,224 @@
+"""The steps of an iteration up to training; each is kept on disk and not run again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import lightning as L
+import torch
+from omegaconf import DictConfig
+from rich.progress import track
+
+from notagen import reward, weights
+from notagen.config import announce, plain
+from notagen.data import storage
+from notagen.data.pieces import fixed_pieces
+from notagen.errors import UserError
+from notagen.generation import Sampling
+from notagen.iteration import samples
+from notagen.iteration.files import read_rows, write_rows, write_text
+from notagen.iteration.report import earlier, examples, figures, write_page
+from notagen.iteration.samples import Sample
+from notagen.iteration.scoring import score_target
+from notagen.iteration.settings import check_settings
+from notagen.iteration.targets import Target, targets
+from notagen.metrics import bits_per_character
+from notagen.model import NotaGen
+from notagen.patches import EOS
+from notagen.prompt import known_prompts
+from notagen.reward import Features
+from notagen.reward.preferences import LOWEST, Candidate, groups
+
+
+def ranks(trainer: DictConfig) -> L.Fabric:
+    """Start the processes of a trainer, which all come here; it will find them there."""
+    fabric = L.Fabric(
+        accelerator=trainer.accelerator,
+        devices=trainer.devices,
+        num_nodes=trainer.get("num_nodes", 1),
+    )
+    fabric.launch()
+    return fabric
+
+
+def prepare(fabric: L.Fabric, config: DictConfig, policy: str, out: Path) -> None:
+    """Sample from the policy, score what it wrote, choose preferences, report.
+
+    Args:
+        fabric: the ranks, among which sampling is divided.
+        config: as composed.
+        policy: weights to sample from.
+        out: folder of the iteration.
+
+    Raises:
+        UserError: an earlier run of this iteration had other settings, or there is nothing to ask
+            the policy for, or nothing to prefer.
+    """
+    stage = config.stage
+    check_settings(fabric, config, policy, out)
+    last = "report.md" if stage.until == "score" else "preferences.parquet"
+    if (out / last).exists():
+        return
+    prompted = known_prompts(Path(policy)) != []
+    asked = targets(
+        Path(config.corpus.prepared),
+        stage.data.select,
+        stage.samples.fewest_real,
+        prompted=prompted,
+    )
+    if fabric.is_global_zero:
+        announce(
+            "prefer",
+            {
+                "iteration": config.iteration,
+                "policy": policy,
+                "prompts": "; ".join(target.name or "none" for target in asked),
+                "pieces": stage.samples.per_prompt * len(asked),
+                "encoder": config.reward.weights,
+                "judge": stage.judge or "none",
+                "out": out,
+            },
+        )
+    model = weights.load(policy).to(fabric.device)
+    written = _sample(fabric, model, asked, config, out)
+    if fabric.is_global_zero:
+        _score(written, asked, config, out, fabric.device)
+        _report(model, policy, written, config, out, prompted=prompted)
+        if stage.until != "score":
+            _prefer(written, config, out)
+    fabric.barrier()
+
+
+def _sample(
+    fabric: L.Fabric, model: NotaGen, asked: Sequence[Target], config: DictConfig, out: Path
+) -> list[Sample]:
+    settings = config.stage.samples
+    folder = out / "samples"
+    each = [target for target in asked for _ in range(settings.per_prompt)]
+    journal = samples.Journal(folder / f"rank-{fabric.global_rank}.jsonl")
+    fabric.barrier()
+    done = {sample.number for sample in samples.read(folder)}
+    fabric.barrier()
+    share = samples.write_share(
+        model,
+        each,
+        done,
+        journal,
+        Sampling(**plain(config.sampling, "_target_", "align"), align=settings.align),
+        seed=1000 * config.seed + config.iteration,
+        rows=settings.rows,
+        most_patches=settings.most_patches,
+        rank=fabric.global_rank,
+        ranks=fabric.world_size,
+    )
+    missing = len(range(fabric.global_rank, len(each) - len(done), fabric.world_size))
+    for _ in track(share, "sampling", total=missing, disable=not fabric.is_global_zero):
+        pass
+    fabric.barrier()
+    return samples.read(folder)
+
+
+def _score(
+    written: Sequence[Sample],
+    asked: Sequence[Target],
+    config: DictConfig,
+    out: Path,
+    device: torch.device,
+) -> None:
+    """Write what is found out about each piece, and how much the pieces of a prompt are alike."""
+    if (out / "similarity.parquet").exists():
+        return
+    encoder, judge = (
+        None if name is None else Features(reward.load(name).to(device), out.parent / "features")
+        for name in (config.reward.weights, config.stage.judge)
+    )
+    assert encoder is not None
+    most_similar = config.stage.preferences.most_similar
+    rows, similarities = [], []
+    for target in track(asked, "scoring"):
+        own = [sample for sample in written if sample.target == target.name]
+        scored, similarity = score_target(own, target, encoder, judge, most_similar)
+        rows += scored
+        similarities.append(similarity._asdict())
+    if all(row["score"] is None for row in rows):
+        raise UserError(
+            f"none of the {len(rows)} pieces can be read; draw misaligned bars again "
+            "(stage.samples.align=enforce) or train the policy for longer"
+        )
+    write_rows(rows, out / "scores.parquet")
+    write_rows(similarities, out / "similarity.parquet")
+
+
+def _prefer(written: Sequence[Sample], config: DictConfig, out: Path) -> None:
+    settings = config.stage.preferences
+    scored = read_rows(out / "scores.parquet")
+    candidates = [
+        Candidate(
+            number=row["number"],
+            prompt=row["target"],
+            score=LOWEST if row["score"] is None else row["score"],
+            excluded=row["excluded"],
+        )
+        for row in scored
+    ]
+    texts = {sample.number: sample.text for sample in written}
+    rows = [
+        {
+            "number": piece.number,
+            "group": group,
+            "role": role,
+            "prompt": piece.prompt,
+            "score": piece.score,
+            "text": texts[piece.number],
+        }
+        for group, preferences in enumerate(groups(candidates, settings.share, settings.pairing))
+        for role, pieces in preferences._asdict().items()
+        for piece in pieces
+    ]
+    if not rows:
+        raise UserError(
+            "no piece may be chosen: "
+            + "; ".join(sorted({row["excluded"] for row in scored if row["excluded"]}))
+            + "; sample more pieces (stage.samples.per_prompt) or closer to the likeliest character"
+        )
+    write_rows(rows, out / "preferences.parquet")
+
+
+def _report(
+    model: NotaGen,
+    policy: str,
+    written: Sequence[Sample],
+    config: DictConfig,
+    out: Path,
+    *,
+    prompted: bool,
+) -> None:
+    if (out / "report.md").exists():
+        return
+    scored = read_rows(out / "scores.parquet")
+    line = figures(
+        policy,
+        scored,
+        read_rows(out / "similarity.parquet"),
+        config.stage.preferences.most_similar,
+        _bits_per_character(model, config, prompted=prompted),
+    )
+    write_text(json.dumps(line, indent=1) + "\n", out / "report.json")
+    lines = [*earlier(out, config.iteration), line]
+    shown = examples(scored, {sample.number: sample.text for sample in written})
+    write_text(write_page(lines, shown), out / "report.md")
+
+
+@torch.inference_mode()
+def _bits_per_character(model: NotaGen, config: DictConfig, *, prompted: bool) -> float:
+    """Of real music that the policy was not trained on."""
+    rows = storage.read(Path(config.corpus.prepared), "validation")
+    select = config.stage.data.select
+    rows = rows if select is None else storage.select(rows, select)
+    pieces = fixed_pieces(rows, model.config.patch_length, prompted)
+    # By hand: a torchmetrics metric would wait for the other ranks.
+    nats = -torch.cat([model.log_prob([piece]) for piece in pieces]).double().sum()
+    characters = sum(int((piece > EOS).sum()) for piece in pieces)
+    return float(bits_per_character(nats, torch.tensor(characters)))

@@ -1,0 +1,47 @@
+"""``python -m notagen.probe``: what a music encoder can tell apart."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from notagen import processor
+from notagen.config import announce, command
+
+
+@command("probe")
+def main(config: DictConfig) -> None:
+    """Print how well labels can be read off an encoder's features, and how it takes corruption."""
+    processor.settle()
+
+    from notagen import reward
+    from notagen.data import storage
+    from notagen.probing import LabelProbe, OrderProbe, label_probe, order_probe
+
+    corpus = Path(config.corpus.prepared)
+    train, validation = (storage.read(corpus, split) for split in ("train", "validation"))
+    announce(
+        "probe",
+        {
+            "encoder": config.reward.weights,
+            "corpus": corpus,
+            "pieces": f"{len(train)} to fit, {len(validation)} to score",
+        },
+    )
+    encoder = reward.Features(reward.load(config.reward.weights), config.cache)
+    labels = [
+        label_probe(encoder, train, validation, column, config.most) for column in config.columns
+    ]
+    orders = order_probe(encoder, train, validation, config.fewest_real, config.most, config.seed)
+    probes: list[LabelProbe | OrderProbe] = [*labels, *orders]
+    for probe in probes:
+        print(probe)
+    if config.out is not None:
+        result = [probe._asdict() for probe in probes]
+        Path(config.out).write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,7 @@
+"""Music encoders, and what is made of their features: scores and preferences."""
+
+from notagen.reward.encoder import EncoderConfig, MusicEncoder
+from notagen.reward.features import Features
+from notagen.reward.loading import load
+
+__all__ = ["EncoderConfig", "Features", "MusicEncoder", "load"]

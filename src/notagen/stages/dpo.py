@@ -1,0 +1,133 @@
+"""CLaMP-DPO: make the pieces that an encoder scores high likelier than those it scores low."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from notagen.batch import Batch, Pairs
+from notagen.model import NotaGen, predicted
+from notagen.stages.language_model import LanguageModel
+from notagen.stages.preference_loss import LossName, Preference, preference_loss
+
+
+class DPO(LanguageModel):
+    """Preference optimisation on pairs of the policy's own pieces (paper, section 3.3).
+
+    The backbone stays in evaluation mode: dropout would move a whole piece's log-probability by
+    several nats. Validation, inherited, is the likelihood of real music.
+
+    Args:
+        model: the policy, at first equal to the reference.
+        optimizer, schedule: as in pre-training.
+        seed: as in pre-training; nothing is drawn here.
+        loss, beta, penalty, target: as in :func:`preference_loss`.
+        per_character: divide the log-probability of a piece by its number of characters.
+        chunk: None runs each pair through the model in one pass; a number runs piece after piece,
+            holding the activations of so many patches at a time.
+    """
+
+    def __init__(
+        self,
+        model: NotaGen,
+        optimizer: Callable[[Iterable[tuple[str, nn.Parameter]]], Optimizer],
+        schedule: Callable[[Optimizer], LRScheduler],
+        seed: int,
+        loss: LossName,
+        beta: float,
+        penalty: float,
+        target: float,
+        per_character: bool,
+        chunk: int | None = None,
+    ) -> None:
+        super().__init__(model.eval(), optimizer, schedule, seed, chunk)
+        self.loss: LossName = loss
+        self.beta = beta
+        self.penalty = penalty
+        self.target = target
+        self.per_character = per_character
+
+    def on_train_batch_start(self, batch: Pairs, index: int) -> None:  # type: ignore[override]
+        """Draw nothing: a step is a function of weights and pairs."""
+        assert not self.model.training
+
+    def training_step(self, batch: Pairs, index: int) -> Tensor:  # type: ignore[override]
+        """Mean loss of the pairs."""
+        policy, reference = self.log_probs(batch), batch.reference
+        if self.per_character:
+            characters = self._characters(batch)
+            policy, reference = policy / characters, reference / characters
+        (chosen, rejected), (reference_chosen, reference_rejected) = (
+            policy.chunk(2),
+            reference.chunk(2),
+        )
+        found = preference_loss(
+            chosen,
+            rejected,
+            reference_chosen,
+            reference_rejected,
+            loss=self.loss,
+            beta=self.beta,
+            penalty=self.penalty,
+            target=self.target,
+        )
+        loss = found.loss.mean()
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"the loss is {loss} at step {self.global_step}")
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.prompts))
+        self._log(batch.prompts, found, policy.detach(), reference)
+        return loss
+
+    def predict_step(self, batch: Batch, index: int) -> Tensor:
+        """Log-probability of each piece, float64 [pieces], in nats."""
+        # FSDP2 keeps buffers, which training could not write to if they came of inference mode.
+        with torch.inference_mode(False), torch.no_grad():
+            return self.log_probs(batch).cpu()
+
+    def log_probs(self, batch: Batch | Pairs) -> Tensor:
+        """Log-probability of each whole piece, float64 [pieces], in nats.
+
+        The one way to it, for reference and policy, so that before the first step they tie.
+        """
+        lengths = batch.lengths.tolist()
+        if self.chunk is None:
+            pieces = [*torch.split(self.model(batch.patches, lengths), lengths)]
+        else:  # alone, every character of a piece weighs the same, as chunks require
+            pieces = [
+                self.model(patches, [len(patches)], self.chunk)
+                for patches in torch.split(batch.patches, lengths)
+            ]
+        return -torch.stack([nll.sum(dtype=torch.float64) for nll in pieces])
+
+    @staticmethod
+    def _characters(batch: Pairs) -> Tensor:
+        lengths = batch.lengths.tolist()
+        counted = torch.split(predicted(batch.patches, lengths), lengths)
+        return torch.stack([piece.sum() for piece in counted])
+
+    def _log(
+        self, prompts: list[str], found: Preference, policy: Tensor, reference: Tensor
+    ) -> None:
+        """Log by the names that trl gave these numbers, over all pairs and by prompt."""
+        chosen, rejected = policy.chunk(2)
+        numbers = {
+            "rewards/chosen": found.chosen_reward,
+            "rewards/rejected": found.rejected_reward,
+            "rewards/margins": found.margin,
+            "rewards/accuracies": found.accuracy,
+            "logps/chosen": chosen,
+            "logps/rejected": rejected,
+            "penalty/active": (found.penalty > 0).float(),
+            "penalty/nats": found.penalty,
+            # The pieces were drawn from the reference, though not at random.
+            "kl": (reference - policy).view(2, -1).mean(dim=0),
+        }
+        for name, values in numbers.items():
+            self.log(name, values.mean(), batch_size=len(prompts))
+            for prompt in set(filter(None, prompts)):
+                own = torch.tensor([prompt == other for other in prompts], device=values.device)
+                self.log(f"{name}/{prompt}", values[own].mean(), batch_size=1)

@@ -1,0 +1,80 @@
+"""What a pair of pieces says about a policy: DPO-P and its relatives, as pure functions."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from torch import Tensor
+from torch.nn import functional as F
+
+LossName = Literal["dpop", "dpo", "simpo", "ipo"]
+
+
+class Preference(NamedTuple):
+    """The loss of each pair, and what to watch beside it; all [pairs], all but ``loss`` detached.
+
+    Attributes:
+        loss: what is minimised.
+        chosen_reward: ``beta`` times what the chosen piece has gained over the reference, in nats.
+        rejected_reward: the same of the rejected piece.
+        penalty: nats that the chosen piece has lost against the reference; 0 where it gained.
+    """
+
+    loss: Tensor
+    chosen_reward: Tensor
+    rejected_reward: Tensor
+    penalty: Tensor
+
+    @property
+    def margin(self) -> Tensor:
+        """How much more the chosen piece has gained than the rejected one."""
+        return self.chosen_reward - self.rejected_reward
+
+    @property
+    def accuracy(self) -> Tensor:
+        """1 where the chosen piece has gained more."""
+        return (self.margin > 0).float()
+
+
+def preference_loss(
+    chosen: Tensor,
+    rejected: Tensor,
+    reference_chosen: Tensor,
+    reference_rejected: Tensor,
+    *,
+    loss: LossName = "dpop",
+    beta: float = 0.1,
+    penalty: float = 10.0,
+    target: float = 1.0,
+) -> Preference:
+    """Loss of pairs of pieces, given the log-probabilities of both under policy and reference.
+
+    ``dpop``: DPO-P (Pal et al. 2024, equation 3; NotaGen, section 3.3), which charges
+    ``penalty`` times what the chosen piece has lost, inside the sigmoid. ``dpo``: the same
+    without (Rafailov et al. 2023, equation 7). ``simpo``: no reference, a margin to reach
+    (Meng et al. 2024, equation 6; give it log-probabilities per character). ``ipo``: the squared
+    distance from the margin 1/(2 beta) (Azar et al. 2023, equation 17).
+
+    Where policy and reference tie, the penalty has no gradient.
+
+    Args:
+        chosen, rejected, reference_chosen, reference_rejected: [pairs], nats: summed over a piece,
+            or divided by its length.
+        loss: which one.
+        beta: how strongly the policy is held to the reference; for ``simpo``, the scale.
+        penalty: of ``dpop``, lambda.
+        target: margin that ``simpo`` asks for, gamma.
+    """
+    gained, gained_rejected = chosen - reference_chosen, rejected - reference_rejected
+    lost = F.relu(-gained)
+    if loss == "dpop":
+        value = -F.logsigmoid(beta * (gained - gained_rejected - penalty * lost))
+    elif loss == "dpo":
+        value = -F.logsigmoid(beta * (gained - gained_rejected))
+    elif loss == "simpo":
+        value = -F.logsigmoid(beta * (chosen - rejected) - target)
+    elif loss == "ipo":
+        value = (gained - gained_rejected - 1 / (2 * beta)).square()
+    else:
+        raise ValueError(f"loss is dpop, dpo, simpo or ipo, not {loss}")
+    return Preference(value, beta * gained.detach(), beta * gained_rejected.detach(), lost.detach())

@@ -1,0 +1,196 @@
+"""Iterations through the command: what they leave, and what a kill changes (nothing)."""
+
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from notagen.iteration import samples
+from notagen.iteration.samples import Journal, Sample
+from notagen.model import ModelConfig, NotaGen
+from notagen.notation import Tune
+from notagen.patches import encode
+from notagen.reward import EncoderConfig, MusicEncoder
+from notagen.weights import load
+from overrides import small
+
+PIECES = 12
+SHARE = 0.25
+ROLES = ("chosen", "rejected")
+GIVEN = 9  # of these pieces are real ones, since a random policy writes nothing readable
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, corpus, rows):
+    """Random weights as a fine-tuned policy and as two encoders; most samples of iteration 1."""
+    folder = tmp_path_factory.mktemp("iteration")
+    torch.manual_seed(0)
+    model = NotaGen(ModelConfig(1, 1, 64, 128, dropout=0.1))
+    model.save_pretrained(folder / "runs/one/finetune/model")
+    for name, width in (("encoder", 128), ("judge", 64)):
+        MusicEncoder(EncoderConfig(1, width, 32, 64)).save_pretrained(folder / name)
+    return folder
+
+
+def give_samples(rows, out: Path) -> None:
+    """Real pieces, some cut short, as if the policy had written them."""
+    journal = Journal(out / "samples" / "rank-0.jsonl")
+    for number, row in enumerate(rows[:GIVEN]):
+        tune = Tune.parse(row["text"])
+        bars = tune.bars[: 4 + number]
+        text = Tune(tune.header, bars).to_interleaved(omit_rests=True, stream_marks=True)
+        name = "Classical, Haydn, Joseph, Chamber"
+        journal.add(Sample(number, name, text, complete=True, tries=0))
+
+
+def overrides(folder, corpus, run, *more):
+    common = (
+        f"out={folder}/runs/{run}/dpo-${{iteration}}",
+        f"reward.weights={folder}/encoder",
+        f"stage.judge={folder}/judge",
+        "stage=dpo",
+        f"stage.samples.per_prompt={PIECES}",
+        "stage.samples.fewest_real=2",
+        "stage.samples.most_patches=24",
+        "stage.samples.rows=1",
+        f"stage.preferences.share={SHARE}",
+        "stage.preferences.most_similar=2",
+        "callbacks.last.every_n_train_steps=1",
+        "trainer.val_check_interval=4",
+        "~callbacks.sample",
+    )
+    return [key for key in small(corpus, *common, *more) if "workers" not in key]
+
+
+def train(*keys: str) -> None:
+    from notagen.train import main
+
+    sys.argv = ["notagen.train", *keys]
+    main()
+
+
+def killed_when(condition, keys) -> None:
+    """Run the command in a process of its own; kill it, without warning, at a moment."""
+    process = multiprocessing.get_context("fork").Process(target=train, args=keys)
+    process.start()
+    while process.is_alive() and not condition():
+        time.sleep(0.01)
+    assert process.is_alive(), "it was to be killed before it ended"
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+
+
+def lines(out: Path) -> int:
+    path = out / "samples" / "rank-0.jsonl"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+@pytest.fixture(scope="module")
+def whole(folder, corpus, rows):
+    """An iteration that nothing disturbed."""
+    out = folder / "runs/one/dpo-1"
+    give_samples(rows, out)
+    train(*overrides(folder, corpus, "one"))
+    return out
+
+
+def test_an_iteration_leaves_its_artifacts(whole):
+    table = pq.read_table(whole / "preferences.parquet").to_pylist()
+    chosen, rejected = ([row for row in table if row["role"] == role] for role in ROLES)
+    assert min(row["score"] for row in chosen) > max(row["score"] for row in rejected)
+    scored = {r["number"]: r for r in pq.read_table(whole / "scores.parquet").to_pylist()}
+    assert len(scored) == PIECES
+    readable = [row for row in scored.values() if row["score"] is not None]
+    assert {row["number"] for row in readable} >= set(range(GIVEN))
+    assert len(chosen) == len(rejected) == round(SHARE * len(readable))
+    assert not any(scored[row["number"]]["excluded"] for row in chosen)
+    assert all(scored[number]["longest_run"] >= 4 for number in range(6)), "cut training pieces"
+    reference = {
+        r["number"]: r["log_prob"] for r in pq.read_table(whole / "reference.parquet").to_pylist()
+    }
+    policy = load(str(whole.parent / "finetune/model"))
+    for row in table:
+        [expected] = policy.log_prob([encode(row["text"])[:128]]).tolist()
+        assert reference[row["number"]] == pytest.approx(expected, rel=1e-5)
+    page = (whole / "report.md").read_text()
+    assert "| policy | pieces | score | judge |" in page
+    assert "Highest score" in page
+    assert load(str(whole / "model")).config.hidden_size == 64
+
+
+def test_a_complete_iteration_is_not_run_again(whole, folder, corpus, capsys):
+    before = {path: path.stat().st_mtime_ns for path in whole.rglob("*") if path.is_file()}
+    train(*overrides(folder, corpus, "one"))
+    assert "iteration 1 is complete" in capsys.readouterr().out
+    assert before == {path: path.stat().st_mtime_ns for path in whole.rglob("*") if path.is_file()}
+
+
+def test_killed_in_sampling_scoring_and_training_it_ends_with_the_same(whole, folder, corpus, rows):
+    start = (f"init_from={folder}/runs/one/finetune/model",)
+    keys = overrides(folder, corpus, "killed", *start)
+    out = folder / "runs/killed/dpo-1"
+    give_samples(rows, out)
+    killed_when(lambda: lines(out) > GIVEN, keys)
+    assert lines(out) < PIECES
+    with (out / "samples" / "rank-0.jsonl").open("a") as file:
+        file.write('[9, "half a li')  # as a kill in the middle of a write leaves it
+    killed_when(lambda: lines(out) == PIECES, keys)
+    assert not (out / "scores.parquet").exists()
+    killed_when((out / "checkpoints/last.ckpt").exists, keys)
+    assert not (out / "model").exists()
+    train(*keys)
+    for name in ("scores", "preferences", "reference"):
+        assert pq.read_table(out / f"{name}.parquet").equals(
+            pq.read_table(whole / f"{name}.parquet")
+        )
+    expected, found = (load(str(path / "model")).state_dict() for path in (whole, out))
+    for name, weight in expected.items():
+        assert torch.equal(weight, found[name]), name
+
+
+def test_the_next_iteration_goes_on_from_it(whole, folder, corpus, rows, capsys):
+    out = folder / "runs/one/dpo-2"
+    give_samples(rows, out)
+    train(*overrides(folder, corpus, "one", "iteration=2", "stage.until=score"))
+    assert json.loads((out / "report.json").read_text())["policy"].endswith("dpo-1/model")
+    table = [line for line in (out / "report.md").read_text().splitlines() if "/model |" in line]
+    assert ["finetune" in table[0], "dpo-1" in table[1]] == [True, True]
+    assert not (out / "model").exists()
+
+
+def test_an_iteration_without_the_one_before_says_so(whole, folder, corpus):
+    with pytest.raises(SystemExit, match=r"dpo-3 goes on from other weights.*dpo-2"):
+        train(*overrides(folder, corpus, "one", "iteration=3"))
+
+
+def test_other_settings_are_refused_by_name(whole, folder, corpus):
+    (whole.parent / "dpo-2").mkdir(exist_ok=True)
+    (whole.parent / "dpo-2/settings.json").write_text((whole / "settings.json").read_text())
+    with pytest.raises(SystemExit, match=r"begun with policy=.*finetune.*cannot go on with"):
+        train(*overrides(folder, corpus, "one", "iteration=2"))
+
+
+def test_ranks_share_the_pieces_and_write_the_same_ones(folder, tmp_path):
+    from notagen.generation import Sampling
+    from notagen.iteration.samples import write_share
+    from notagen.iteration.targets import Target
+
+    model = load(str(folder / "runs/one/finetune/model"))
+    asked = [Target("", "", [])] * 5
+    settings = (Sampling(align="off"), 3, 2, 12)
+    journals = [Journal(tmp_path / f"rank-{rank}.jsonl") for rank in range(2)]
+    for rank, journal in enumerate(journals):
+        share = list(write_share(model, asked, (), journal, *settings, rank, 2))
+        assert len(share) == 3 - rank
+    alone = Journal(tmp_path / "alone" / "rank-0.jsonl")
+    list(write_share(model, asked, {0, 2}, alone, *settings, 0, 1))
+    together = samples.read(tmp_path)
+    assert [sample.number for sample in together] == [0, 1, 2, 3, 4]
+    assert samples.read(tmp_path / "alone") == [together[number] for number in (1, 3, 4)]

@@ -1,0 +1,64 @@
+"""python -m notagen.train stage=m3, and what comes of it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from notagen.reward import load
+
+SMALL = (
+    "stage=m3",
+    "stage.network.layers=1",
+    "stage.network.hidden_size=64",
+    "stage.network.decoder_size=64",
+    "stage.network.patch_length=32",
+    "stage.network.restored=8",
+    "stage.module.contrasts=6",
+    "stage.data.batch_size=2",
+    "stage.data.workers=0",
+    "stage.max_steps=4",
+    "trainer.val_check_interval=2",
+    "trainer.log_every_n_steps=1",
+)
+
+
+def test_an_encoder_is_trained_and_left_for_the_reward(run, corpus, rows, capfd):
+    run("train", *SMALL, f"corpus.prepared={corpus}", "run=first")
+    out = Path("runs/first/m3")
+    encoder = load(out / "model")
+    assert encoder.config.hidden_size == 64
+    features = encoder.encode([row["text"] for row in rows])
+    assert features.shape == (len(rows), encoder.config.feature_size)
+    last = torch.load(out / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    for name, weight in encoder.state_dict().items():
+        fitted = name.startswith("projection.")  # when training has ended
+        assert torch.equal(weight, last[f"model.encoder.{name}"]) != fitted, name
+    scalars = set(EventAccumulator(str(out)).Reload().Tags()["scalars"])
+    assert {"train/loss", "val/loss", "val/bits_per_character"} <= scalars
+    assert "encoder" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("stop", [2, 4])
+def test_resume_goes_on_with_the_same_excerpts_and_masks(run, corpus, stop):
+    here = (*SMALL, f"corpus.prepared={corpus}", "trainer.val_check_interval=1")
+    run("train", *here, "run=whole", "stage.max_steps=5")
+    run("train", *here, "run=halves", f"stage.max_steps={stop}")
+    run("train", *here, "run=halves", "stage.max_steps=5", "resume=true")
+    whole, halves = (load(f"runs/{name}/m3/model").state_dict() for name in ("whole", "halves"))
+    for name, weight in whole.items():
+        assert torch.equal(weight, halves[name]), name
+
+
+def test_the_judge_is_another_encoder_in_its_own_folder(run, corpus):
+    size = [override for override in SMALL if "hidden_size" not in override]
+    run("train", "experiment=judge", *size, f"corpus.prepared={corpus}", "run=both")
+    judge = load("runs/both/judge/model")
+    assert judge.config.hidden_size == 192
+    assert not Path("runs/both/m3").exists()
+
+
+def test_it_cannot_start_from_a_language_model(run, corpus):
+    with pytest.raises(SystemExit, match="init_from"):
+        run("train", *SMALL, f"corpus.prepared={corpus}", "init_from=somewhere")
