@@ -1,4 +1,5 @@
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -42,11 +43,11 @@ def test_every_option_composes_and_every_target_takes_its_keys(option):
         assert {key for key in node if not key.startswith("_")} <= set(parameters), node
 
 
-@pytest.mark.parametrize("command", ["prepare", "generate", "evaluate"])
+@pytest.mark.parametrize("command", ["prepare", "generate", "evaluate", "compare", "export"])
 def test_other_commands_compose(command):
     config = composed(command)
     missing = OmegaConf.missing_keys(config)
-    assert missing <= {"weights"}
+    assert missing <= {"weights", "out", "run"}
 
 
 @pytest.mark.parametrize("size", GROUPS["model"])
@@ -63,19 +64,78 @@ def test_a_size_is_what_its_comment_says(size, golden):
         assert sum(weight.numel() for weight in weights) == published["parameters"]
 
 
-@pytest.mark.parametrize(
-    ("size", "rate", "batch"),
-    [("small", 2e-4, 8), ("medium", 1e-4, 4), ("large", 1e-4, 4), ("x", 1e-4, 4)],
-)
-def test_pretraining_is_the_published_recipe(size, rate, batch):
-    config = composed("train", "stage=pretrain", f"model={size}", "trainer=ddp")
+# As published: stage, size -> learning rate, pieces a step on a device, keys, context in patches.
+RECIPES = {
+    ("pretrain", "small"): (2e-4, 8, "all", 2048),
+    ("pretrain", "medium"): (1e-4, 4, "all", 2048),
+    ("pretrain", "large"): (1e-4, 4, "all", 1024),
+    ("pretrain", "x"): (1e-4, 4, "all", 1024),
+    ("finetune", "small"): (1e-5, 1, "near", 2048),
+    ("finetune", "medium"): (1e-5, 1, "near", 2048),
+    ("finetune", "large"): (1e-5, 1, "near", 1024),
+    ("finetune", "x"): (1e-5, 1, "original", 1024),
+}
+
+
+@pytest.mark.parametrize(("stage", "size"), RECIPES)
+def test_a_stage_is_the_published_recipe(stage, size):
+    config = composed("train", f"stage={stage}", f"model={size}", "trainer=ddp")
+    rate, batch, keys, context = RECIPES[stage, size]
+    assert config.optimizer._target_ == "torch.optim.AdamW"
     assert config.optimizer.lr == rate
-    assert config.stage.data.batch_size == batch
-    assert config.stage.data.transpose == "all"
     assert config.schedule._target_ == "transformers.get_constant_schedule_with_warmup"
     assert config.schedule.num_warmup_steps == 1000
-    assert config.optimizer._target_ == "torch.optim.AdamW"
+    assert config.stage.data.batch_size == batch
+    assert config.stage.data.transpose == keys
+    assert config.stage.data.patch_length == config.model.patch_length == context
     assert config.model.dropout == 0.1
+    assert config.trainer.accumulate_grad_batches == 1
+    assert config.init_from is None
+    assert list(config.stage.follows) == ([] if stage == "pretrain" else ["posttrain", "pretrain"])
+
+
+@pytest.mark.parametrize("trainer", ["gpu", "ddp", "fsdp"])
+def test_gpus_compute_in_half_precision(trainer):
+    """As published, but in bfloat16, which needs no scaling of the loss."""
+    assert composed("train", f"trainer={trainer}").trainer.precision == "bf16-mixed"
+
+
+@pytest.mark.parametrize("size", ["small", "medium", "large", "x"])
+def test_posttraining_lies_between(size):
+    """Its recipe is not published; its rate is between those of its neighbours."""
+    rates = {
+        stage: composed("train", f"stage={stage}", f"model={size}").optimizer.lr
+        for stage in ("pretrain", "posttrain", "finetune")
+    }
+    assert rates["pretrain"] > rates["posttrain"] > rates["finetune"]
+
+
+@pytest.mark.parametrize("size", ["small", "medium", "large", "x"])
+def test_dpo_is_the_published_recipe(size):
+    config = composed("train", "stage=dpo", f"model={size}", "trainer=gpu")
+    assert config.optimizer.lr == 1e-6
+    assert config.trainer.max_steps == 10_000
+    assert config.trainer.gradient_clip_val == 1.0
+    assert config.stage.data.batch_size == 1
+    module = config.stage.module
+    assert (module.loss, module.beta, module.penalty) == ("dpop", 0.1, 10.0)
+    preferences = config.stage.preferences
+    assert (preferences.share, preferences.most_similar) == (0.1, 0.95)
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("optimizer.learning_rate=1", "optimizer has no key learning_rate; it has betas,.* lr,"),
+        ("optimzer.lr=1", "no key optimzer; .*did you mean optimizer"),
+        ("stage.dta.workers=1", "stage has no key dta; .*did you mean data"),
+        ("model=huge", "Available options in 'model':\\s+large\\s+medium\\s+nano"),
+    ],
+)
+def test_a_wrong_key_or_option_is_answered_with_the_right_ones(run, capfd, override, sentence):
+    with pytest.raises(SystemExit):
+        run("train", override)
+    assert re.search(sentence, capfd.readouterr().err)
 
 
 def test_every_key_is_commented():
@@ -99,7 +159,7 @@ OBVIOUS = {
     "logging_interval", "mode", "monitor", "momentum", "num_nodes", "num_training_steps",
     "num_warmup_steps", "output_subdir", "save_top_k", "seed", "strategy", "version",
     "weight_decay", "save_dir", "enable_version_counter", "auto_insert_metric_name",
-    "default_root_dir", "enable_model_summary", "precision", "sampling", "every_n_steps",
+    "default_root_dir", "enable_model_summary", "precision", "sampling", "reward", "every_n_steps",
     "top_k", "top_p", "temperature", "devices", "stage", "model", "corpus", "trainer",
     "optimizer", "schedule", "logger", "callbacks", "experiment", "lr", "nano", "small", "medium",
     "large", "x", "use_distributed_sampler", "fast_dev_run",

@@ -11,13 +11,24 @@ SOURCE = Path(__file__).parents[1] / "src" / "notagen"
 LAYERS = [
     {"errors"},
     {"notation"},
-    {"patches", "prompt", "baseline", "processor", "optimizers"},
-    {"batch", "metrics"},
+    {
+        "patches",
+        "bar_patches",
+        "corruption",
+        "prompt",
+        "baseline",
+        "processor",
+        "optimizers",
+        "schedules",
+    },
+    {"batch", "metrics", "checkpoints"},
     {"model", "data", "reward", "scores"},
-    {"corpus", "generation", "weights"},
+    {"corpus", "generation", "weights", "likelihood", "probing"},
     {"stages"},
-    {"config"},
-    {"prepare", "train", "generate", "evaluate", "roundtrip"},
+    {"config", "sweep"},
+    {"iteration"},
+    {"prepare", "train", "generate", "evaluate"},
+    {"compare", "export", "select", "probe", "roundtrip"},
 ]
 APART = [{"model", "data", "reward"}, {"stages", "data"}]  # do not import one another
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

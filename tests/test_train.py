@@ -1,3 +1,4 @@
+import csv
 import json
 from pathlib import Path
 
@@ -5,7 +6,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from notagen.model import NotaGen
+from notagen.model import ModelConfig, NotaGen
 from overrides import small
 
 
@@ -132,3 +133,75 @@ def test_a_dry_run_leaves_nothing(run, corpus):
 def test_a_run_without_validation_still_exports(run, corpus):
     run("train", *small(corpus, "run=short", "stage.max_steps=1"))
     assert Path("runs/short/pretrain/model/model.safetensors").exists()
+
+
+def test_the_first_step_of_a_warm_up_moves_nothing(run, corpus):
+    """The rate rises from zero: the optimizer that steps is the one that is scheduled."""
+    run("train", *small(corpus, "stage.max_steps=1", "schedule.num_warmup_steps=1000"))
+    torch.manual_seed(0)
+    start = NotaGen(ModelConfig(1, 1, 64, patch_length=128, dropout=0.1)).state_dict()
+    after = NotaGen.from_pretrained("runs/default/pretrain/model").state_dict()
+    assert all(torch.equal(start[name], after[name]) for name in start)
+    run(
+        "train",
+        *small(corpus, "stage.max_steps=2", "schedule.num_warmup_steps=1000", "resume=true"),
+    )
+    after = NotaGen.from_pretrained("runs/default/pretrain/model").state_dict()
+    moved = (after["char_decoder.wte.weight"] - start["char_decoder.wte.weight"]).abs().max()
+    assert moved == pytest.approx(3e-3 / 1000, rel=0.01), "a thousandth of the rate"
+
+
+def test_validation_does_not_depend_on_batches_or_draws(run, corpus):
+    """Three pieces in one batch, smaller than those of training, or in two; any seed."""
+    still = ("stage.max_steps=1", "schedule.num_warmup_steps=9", "trainer.val_check_interval=1")
+    found = []
+    for batch_size, seed in ((6, 0), (2, 1)):
+        data = (f"stage.data.batch_size={batch_size}", f"stage.data.seed={seed}")
+        run("train", *small(corpus, f"run=of{batch_size}", *still, *data))
+        events = EventAccumulator(f"runs/of{batch_size}/pretrain").Reload()
+        found.append(
+            [events.Scalars(f"val/{name}")[0].value for name in ("loss", "bits_per_character")]
+        )
+    assert found[0] == pytest.approx(found[1], abs=1e-5)
+
+
+def test_no_result_depends_on_the_number_of_workers(run, corpus):
+    for workers in (0, 2):
+        run("train", *small(corpus, f"run=by{workers}", f"stage.data.workers={workers}"))
+    alone, helped = (
+        NotaGen.from_pretrained(f"runs/by{n}/pretrain/model").state_dict() for n in (0, 2)
+    )
+    assert all(torch.equal(alone[name], helped[name]) for name in alone)
+
+
+def test_a_sweep_leaves_a_table(run, corpus, capfd):
+    """One job diverges and the others are compared; each has a folder of its own."""
+    run("train", "-m", *small(corpus, "run=swept", "optimizer.lr=1e-4,1e-2,1e30"))
+    [table] = Path("runs/swept/sweeps").glob("*/table.csv")
+    rows = list(csv.DictReader(table.open()))
+    assert [float(row["optimizer.lr"]) for row in rows] == [1e-2, 1e-4, 1e30], "best first"
+    for row in rows[:2]:
+        best = torch.load(Path(row["folder"], "checkpoints/best.ckpt"), weights_only=True)
+        assert int(row["steps"]) == best["global_step"]
+        assert float(row["val/loss"]) == best["validation"]["val/loss"]
+        assert float(row["val/bits_per_character"]) > 0
+        assert Path(row["folder"], "model/model.safetensors").exists()
+    assert rows[0]["folder"] == "runs/swept/pretrain/optimizer.lr=0.01"
+    assert "the loss is nan" in rows[2]["failed"]
+    assert table.read_text().splitlines()[0].startswith("optimizer.lr,val/loss")
+    assert f"table: {table}" in capfd.readouterr().out
+
+
+def test_a_sweep_of_ranks_that_would_copy_it_is_refused(run, corpus):
+    ranks = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
+    with pytest.raises(SystemExit, match=r"cannot start the 2 ranks.*submitit_slurm"):
+        run("train", "-m", *small(corpus, "seed=1,2", *ranks, "trainer.precision=32-true"))
+    assert not Path("runs/default/pretrain").exists()
+
+
+def test_bfloat16_trains_and_clips(run, corpus):
+    """Lightning by itself would refuse to clip before a fused step in mixed precision."""
+    run("train", *small(corpus, "trainer.precision=bf16-mixed", "~callbacks.sample"))
+    events = EventAccumulator("runs/default/pretrain").Reload()
+    losses = [event.value for event in events.Scalars("train/loss")]
+    assert losses[-1] < losses[0] - 0.1

@@ -25,6 +25,22 @@ class Batch(NamedTuple):
     lengths: Tensor
 
 
+class Pairs(NamedTuple):
+    """Packed pairs of pieces: all chosen ones, then the rejected ones in the same order.
+
+    Attributes:
+        patches: uint8 [sum of lengths, 16].
+        lengths: int64 [2 * pairs], patches of each piece.
+        reference: float64 [2 * pairs], log-probability of each piece under the reference, in nats.
+        prompts: what both pieces of each pair were asked to be, [pairs].
+    """
+
+    patches: Tensor
+    lengths: Tensor
+    reference: Tensor
+    prompts: list[str]
+
+
 def pack(pieces: Sequence[Patches]) -> Batch:
     """Lay pieces [n_i, 16] end to end."""
     return Batch(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import logging
 import sys
@@ -11,7 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import hydra
-from hydra.errors import InstantiationException
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -33,8 +35,12 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
     """
 
     def decorate(run: Callable[[DictConfig], Any]) -> Callable[[], Any]:
+        started = False
+
         @functools.wraps(run)
         def reporting(config: DictConfig) -> Any:
+            nonlocal started
+            started = True
             try:
                 return run(config)
             except UserError as error:
@@ -49,11 +55,49 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
             if {"--help", "-h"} & set(sys.argv):
                 print(explain(config_name, sys.argv[1:]))
                 return None
-            return composing()
+            nonlocal started
+            started = False
+            try:
+                return composing()
+            except SystemExit:
+                if not started:  # Hydra has said which override it cannot apply, not what it could
+                    for sentence in unknown_keys(config_name, sys.argv[1:]):
+                        print(sentence, file=sys.stderr)
+                raise
 
         return main
 
     return decorate
+
+
+def unknown_keys(config_name: str, arguments: Sequence[str]) -> list[str]:
+    """A sentence for each override of a key that is not there, with the keys that are."""
+    try:
+        overrides = OverridesParser.create().parse_overrides(
+            [argument for argument in arguments if not argument.startswith("-")]
+        )
+        options = [item.input_line for item in overrides if (CONF / item.key_or_group).is_dir()]
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            config = hydra.compose(config_name, [str(line) for line in options])
+    except HydraException:
+        return []  # Hydra's own sentence names the choices
+    changed = [item.key_or_group for item in overrides if not (item.is_add() or item.is_delete())]
+    return [sentence for key in changed if (sentence := _missing(config, key))]
+
+
+def _missing(config: DictConfig, key: str) -> str | None:
+    node: Any = config
+    for depth, name in enumerate(names := key.split(".")):
+        if not isinstance(node, DictConfig):
+            return None
+        if name not in node:
+            place = ".".join(names[:depth]) or "the configuration"
+            keys = sorted(str(other) for other in node if not str(other).startswith("_"))
+            near = difflib.get_close_matches(name, keys, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            return f"notagen: {place} has no key {name}; it has {', '.join(keys)}{hint}"
+        node = node._get_node(name)
+    return None
 
 
 def explain(config_name: str, overrides: Sequence[str]) -> str:
@@ -90,13 +134,19 @@ def build(node: DictConfig, **arguments: Any) -> Any:
     """Make the object a node with ``_target_`` describes; containers become plain Python.
 
     Raises:
-        UserError: the one that the object's constructor raised.
+        UserError: the one that the object's constructor raised, or it needs a library that is not
+            installed.
     """
     try:
         return instantiate(node, _convert_="all", **arguments)
     except InstantiationException as error:
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None
+        if isinstance(error.__cause__, ModuleNotFoundError):
+            raise UserError(
+                f"{node._target_} needs a library: {error.__cause__}; extras are installed as in "
+                "`pip install notagen[wandb]`"
+            ) from error
         raise
 
 
@@ -105,6 +155,14 @@ def plain(node: DictConfig, *leave_out: str) -> dict[str, Any]:
     values = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items() if key not in leave_out}
+
+
+def options(group: str) -> dict[str, dict[str, Any]]:
+    """All options of a group, by name, as their files give them."""
+    return {
+        path.stem: plain(OmegaConf.load(path))  # type: ignore[arg-type]
+        for path in sorted((CONF / group).glob("*.yaml"))
+    }
 
 
 def save(config: DictConfig, path: Path) -> None:
@@ -127,3 +185,4 @@ def quiet() -> None:
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning on a newer torch
     warnings.filterwarnings("ignore", message=".*exists and is not empty.*")  # on resuming
+    warnings.filterwarnings("ignore", message=".*in eval mode at the start.*")  # as stage=dpo wants

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from notagen import processor
 from notagen.config import announce, command
+from notagen.errors import UserError
 
 
 @command("evaluate")
@@ -16,38 +17,45 @@ def main(config: DictConfig) -> None:
     """Print bits per character on the validation pieces, beside a model of character counts."""
     processor.settle()
 
-    import torch
     from rich.progress import track
 
     from notagen import weights
     from notagen.baseline import CharacterModel
-    from notagen.batch import pack
     from notagen.data import storage
     from notagen.data.pieces import fixed_pieces
-    from notagen.metrics import BitsPerCharacter
-    from notagen.patches import decode
+    from notagen.likelihood import likelihood
+    from notagen.patches import Patches, decode
 
     model = weights.load(config.weights)
-    length = model.config.patch_length
-    train = storage.read(Path(config.corpus.prepared), "train")
-    held_out = fixed_pieces(storage.read(Path(config.corpus.prepared), "validation"), length)
+
+    def pieces(split: str) -> list[Patches]:
+        rows = storage.read(Path(config.corpus.prepared), split)
+        chosen = rows if config.select is None else storage.select(rows, config.select)
+        return fixed_pieces(chosen, model.config.patch_length, config.prompts)
+
+    held_out = pieces("validation")
+    if not held_out:
+        raise UserError(
+            f"{config.corpus.prepared} has no validation pieces like that; widen select"
+        )
     announce(
         "evaluate",
-        {"weights": config.weights, "corpus": config.corpus.prepared, "pieces": len(held_out)},
+        {
+            "weights": config.weights,
+            "corpus": config.corpus.prepared,
+            "pieces": f"{len(held_out)}, {'with' if config.prompts else 'without'} prompts",
+        },
     )
-    bits = BitsPerCharacter()
-    with torch.inference_mode():
-        for piece in track(held_out, "reading held-out pieces"):
-            batch = pack([piece])
-            bits.update(model(batch.patches, batch.lengths), batch.patches)
-    counts = CharacterModel(config.order).fit(map(decode, fixed_pieces(train, length)))
+    found = likelihood(model, track(held_out, "reading held-out pieces"))
+    counts = CharacterModel(config.order).fit(map(decode, pieces("train")))
     result = {
-        "bits_per_character": round(float(bits.compute()), 4),
+        "bits_per_character": round(found.bits_per_character, 4),
+        "loss": round(found.loss, 4),
         f"order_{config.order}_bits_per_character": round(
             counts.bits_per_character(map(decode, held_out)), 4
         ),
         "pieces": len(held_out),
-        "characters": int(bits.characters),
+        "characters": found.characters,
     }
     for name, value in result.items():
         print(f"{name}: {value}")

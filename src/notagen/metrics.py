@@ -11,6 +11,11 @@ from torchmetrics import Metric
 from notagen.patches import EOS
 
 
+def bits_per_character(nats: Tensor, characters: Tensor) -> Tensor:
+    """Bits to write down a text, per character of it; see :class:`BitsPerCharacter`."""
+    return (nats / characters / math.log(2)).float()
+
+
 class BitsPerCharacter(Metric):
     """Bits to write down a text, per character of it.
 
@@ -36,4 +41,4 @@ class BitsPerCharacter(Metric):
 
     def compute(self) -> Tensor:
         """A scalar, in bits."""
-        return (self.nats / self.characters / math.log(2)).float()
+        return bits_per_character(self.nats, self.characters)

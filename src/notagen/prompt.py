@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -29,16 +30,29 @@ def save_known(prompts: Iterable[Prompt], weights: Path) -> None:
     (weights / _FILE).write_text(json.dumps(sorted(set(prompts)), indent=1) + "\n")
 
 
+def copy_known(source: Path, weights: Path) -> None:
+    """Take over from other weights which prompts they were trained with, where they say so."""
+    if (source / _FILE).is_file():
+        shutil.copyfile(source / _FILE, weights / _FILE)
+
+
+def known_prompts(weights: Path) -> list[Prompt] | None:
+    """The prompts that weights were trained with; None where they do not say, as published ones."""
+    path = weights / _FILE
+    if not path.is_file():
+        return None
+    return [Prompt(*labels) for labels in json.loads(path.read_text())]
+
+
 def check_known(prompt: Prompt | None, weights: Path) -> None:
     """Refuse a prompt that weights were not trained with; published ones do not say, and pass.
 
     Raises:
         UserError: the weights know no prompts, need one, or do not know this one.
     """
-    path = weights / _FILE
-    if not path.is_file():
+    known = known_prompts(weights)
+    if known is None:
         return
-    known = [Prompt(*labels) for labels in json.loads(path.read_text())]
     if prompt is None:
         if known:
             raise UserError(

@@ -3,35 +3,60 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from omegaconf import DictConfig
 
-from notagen import processor
-from notagen.config import announce, build, command, plain, quiet, save
+from notagen import processor, sweep
+from notagen.config import announce, build, command, options, plain, quiet, save
 from notagen.errors import UserError
+
+if TYPE_CHECKING:
+    from notagen.model import NotaGen
 
 
 @command("train")
-def main(config: DictConfig) -> None:
-    """Train ``stage`` and write the weights that did best in validation."""
+def main(config: DictConfig) -> float | None:
+    """Train ``stage`` and write the weights that did best in validation.
+
+    Returns:
+        The number that best weights are chosen by, for sweepers that look for it; None where
+        there was no validation, and on ranks but the first.
+    """
+    run = Path(config.out).parent
+    if sweep.is_job():
+        config.out = sweep.job_folder(config.out)
     out = Path(config.out)
-    last = _checkpoint_to_resume(out, config.resume)
+    preferring = config.stage.name.startswith("dpo")
+    if preferring and (out / "model").is_dir():
+        print(f"iteration {config.iteration} is complete: {out / 'model'}")
+        return None
+    last = _checkpoint_to_resume(out, "auto" if preferring else config.resume)
     processor.settle()
 
     import lightning as L
 
-    from notagen import weights
-    from notagen.model import ModelConfig, NotaGen
+    from notagen import checkpoints, weights
     from notagen.prompt import save_known
 
     quiet()
     L.seed_everything(config.seed, verbose=False)
-    model = NotaGen(ModelConfig(**plain(config.model, "name")))
-    source = last or config.init_from or _predecessor(out.parent, config.stage)
+    start = config.init_from or _predecessor(run, config)
+    source = last or start
+    if preferring:
+        from notagen import iteration
+
+        fabric = iteration.ranks(config.trainer)
+        iteration.prepare(fabric, config, str(start), out)
+        if config.stage.until == "score":
+            return None
+    model = _new_model(config)
     if last is None and source is not None:
-        weights.load_into(model, str(source))
-    parameters = sum(weight.numel() for weight in model.parameters())
+        weights.load_into(model, str(source), options("model"))
+    if "adapter" in config:
+        build(config.adapter).adapt(model)
+    if config.freeze is not None:
+        _freeze(model, config.freeze)
     data = build(config.stage.data)
     stage = build(
         config.stage.module,
@@ -44,34 +69,88 @@ def main(config: DictConfig) -> None:
         logger=[build(logger) for logger in config.logger.values()],
         callbacks=[build(callback) for callback in config.callbacks.values()],
     )
-    announce(
-        "train",
-        {
-            "stage": config.stage.name,
-            "model": f"{config.model.name}, {parameters:,} parameters",
-            "corpus": config.stage.data.path,
-            "steps": config.trainer.max_steps,
-            "devices": f"{trainer.num_devices} x {trainer.accelerator.__class__.__name__}",
-            "from": source or "random weights",
-            "out": out,
-        },
-    )
-    save(config, out / "config.yaml")
-    trainer.fit(stage, data, ckpt_path=last)
+    sweep.check(trainer)
+    if last is not None:
+        checkpoints.check(last, stage.state_dict())
+    if trainer.is_global_zero:
+        announce(
+            "train",
+            {
+                "stage": config.stage.name,
+                "model": f"{_size(config)}, {_parameters(model)}",
+                "corpus": config.stage.data.path,
+                "steps": config.trainer.max_steps,
+                "devices": f"{trainer.world_size} x {trainer.accelerator.__class__.__name__}",
+                "from": source or "random weights",
+                "out": out,
+            },
+        )
+        save(config, out / "config.yaml")
+    if preferring and last is None:
+        iteration.store_reference(fabric, trainer, stage, data, out)
+    try:
+        trainer.fit(stage, data, ckpt_path=last)
+    except FloatingPointError as error:
+        if not sweep.is_job():
+            raise
+        sweep.record({"failed": str(error)}, out)  # the other jobs go on
+        return float("inf")
+    if not trainer.is_global_zero:
+        return None
     if trainer.fast_dev_run:
         print("one step of everything ran; nothing was kept")
-        return
-    best = trainer.checkpoint_callback.best_model_path
-    if best:  # there is none where training ended before the first validation
-        stage.load_weights(best)
-    stage.export(out / "model")
+        return None
+    kept = _kept(out / "checkpoints", config.stage)
+    stage.export(kept, out / "model")
     save_known(data.prompts, out / "model")
     print(f"weights: {out / 'model'}\ncurves: tensorboard --logdir {out}")
+    numbers = checkpoints.numbers(kept)
+    if sweep.is_job():
+        sweep.record(numbers, out)
+    return numbers.get(trainer.checkpoint_callback.monitor)
 
 
-def _predecessor(run: Path, stage: DictConfig) -> Path | None:
+def _new_model(config: DictConfig) -> Any:
+    """The backbone, or what the stage trains in its place, with random weights."""
+    from notagen.model import ModelConfig, NotaGen
+
+    if "network" in config.stage:
+        if config.init_from is not None:
+            raise UserError(f"stage={config.stage.name} starts afresh; leave out init_from=")
+        return build(config.stage.network)
+    return NotaGen(ModelConfig(**plain(config.model, "name")))
+
+
+def _size(config: DictConfig) -> str:
+    return "encoder" if "network" in config.stage else str(config.model.name)
+
+
+def _freeze(model: NotaGen, level: str) -> None:
+    """Keep the weights of one level as they are."""
+    if level not in ("patch", "char"):
+        raise UserError(f"freeze={level} is not a level; choose patch or char")
+    getattr(model, f"{level}_decoder").requires_grad_(False)
+
+
+def _parameters(model: NotaGen) -> str:
+    counts = [(weight.numel(), weight.requires_grad) for weight in model.parameters()]
+    trained = sum(count for count, is_trained in counts if is_trained)
+    return f"{sum(count for count, _ in counts):,} parameters, {trained:,} trained"
+
+
+def _kept(folder: Path, stage: DictConfig) -> Path:
+    """The checkpoint that did best; the last where the stage says so or was never validated."""
+    best = folder / "best.ckpt"
+    return best if stage.get("keep") != "last" and best.exists() else folder / "last.ckpt"
+
+
+def _predecessor(run: Path, config: DictConfig) -> Path | None:
     """The weights that the stage goes on from: the latest of those it may follow in this run."""
-    candidates = [run / name / "model" for name in stage.follows]
+    stage = config.stage
+    names = stage.follows
+    if stage.name.startswith("dpo") and config.iteration > 1:
+        names = [f"dpo-{config.iteration - 1}"]
+    candidates = [run / name / "model" for name in names]
     found = next((path for path in candidates if path.is_dir()), None)
     if found is None and candidates:
         raise UserError(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch.utils.data
 from torch.utils.data import DataLoader
 
-from notagen.batch import Batch, pack
+from notagen.batch import pack
 from notagen.errors import UserError
-from notagen.patches import Patches
 
 
 class ShuffledBatches(torch.utils.data.Sampler[list[tuple[int, int]]]):
@@ -51,7 +50,7 @@ class ShuffledBatches(torch.utils.data.Sampler[list[tuple[int, int]]]):
             yield [(self.epoch, int(index)) for index in indices]
 
 
-class PieceLoader(DataLoader[Patches]):
+class PieceLoader(DataLoader[Any]):
     """A training loader that knows how many batches it has handed out.
 
     Lightning saves its state in every checkpoint and gives it back on resume; the next batches
@@ -59,19 +58,23 @@ class PieceLoader(DataLoader[Patches]):
     """
 
     def __init__(
-        self, pieces: torch.utils.data.Dataset[Patches], batches: ShuffledBatches, workers: int
+        self,
+        pieces: torch.utils.data.Dataset[Any],
+        batches: ShuffledBatches,
+        workers: int,
+        collate: Callable[[list[Any]], Any] = pack,
     ) -> None:
         super().__init__(
             pieces,
             batch_sampler=batches,
             num_workers=workers,
-            collate_fn=pack,
+            collate_fn=collate,
             persistent_workers=workers > 0,
         )
         self.batches = batches
         self.handed_out = 0
 
-    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         # A generator, so that nothing is drawn before Lightning has said which epoch it is.
         self.handed_out = self.batches.start
         for batch in super().__iter__():

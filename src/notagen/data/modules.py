@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import lightning as L
+import numpy as np
 from datasets import Dataset
 from torch.utils.data import DataLoader
 
@@ -13,10 +15,13 @@ from notagen.batch import pack
 from notagen.data import storage
 from notagen.data.keys import Transpose
 from notagen.data.loader import PieceLoader, ShuffledBatches
-from notagen.data.pieces import Pieces, fixed_pieces, prompt_of
+from notagen.data.patch_batches import PatchBatches
+from notagen.data.pieces import Pieces, collection_of, fixed_pieces, prompt_of
 from notagen.errors import UserError
 from notagen.patches import Patches
 from notagen.prompt import Prompt
+
+_CHARACTERS_A_PATCH = 11
 
 
 class CorpusData(L.LightningDataModule):
@@ -31,6 +36,7 @@ class CorpusData(L.LightningDataModule):
         seed: seed of order, keys and windows.
         select: which pieces to take, as an expression over the columns of the corpus
             (``composer == "Haydn, Joseph" and voices == 4``); None for all.
+        batch_patches: patches a step on each rank, about, in place of ``batch_size`` pieces.
     """
 
     prompted: ClassVar[bool]
@@ -44,6 +50,7 @@ class CorpusData(L.LightningDataModule):
         workers: int,
         seed: int,
         select: str | None = None,
+        batch_patches: int | None = None,
     ) -> None:
         super().__init__()
         self.path = Path(path)
@@ -53,6 +60,7 @@ class CorpusData(L.LightningDataModule):
         self.workers = workers
         self.seed = seed
         self.select = select
+        self.batch_patches = batch_patches
 
     @property
     def prompts(self) -> list[Prompt]:
@@ -66,7 +74,7 @@ class CorpusData(L.LightningDataModule):
             UserError: there is none, or it has too few pieces for a batch or for validation.
         """
         rows = self._rows("train")
-        held_out = self._rows("validation")
+        held_out = self.held_out()
         assert self.trainer is not None
         ranks = self.trainer.world_size
         if len(rows) < self.batch_size * ranks:
@@ -79,22 +87,17 @@ class CorpusData(L.LightningDataModule):
                 f"{self.path} has no validation pieces to choose from; prepare it with a larger "
                 "validation_share, or widen stage.data.select"
             )
-        self.train_pieces = Pieces(
-            rows, self.patch_length, self.transpose, self.seed, self.prompted
-        )
-        self.validation_pieces = fixed_pieces(held_out, self.patch_length, self.prompted)
+        self.train_pieces = self._to_train_on(rows)
+        self.validation_pieces = held_out
+        self.collections = [collection_of(name) for name in self._rows("validation")["piece"]]
+
+    def held_out(self) -> Sequence[Any]:
+        """The validation pieces, always the same."""
+        return self._to_validate(self._rows("validation"))
 
     def train_dataloader(self) -> PieceLoader:
         """Batches of random keys and windows."""
-        assert self.trainer is not None
-        batches = ShuffledBatches(
-            len(self.train_pieces),
-            self.batch_size,
-            self.seed,
-            self.trainer.global_rank,
-            self.trainer.world_size,
-        )
-        return PieceLoader(self.train_pieces, batches, self.workers)
+        return PieceLoader(self.train_pieces, self._batches(), self.workers, self.collate)
 
     def val_dataloader(self) -> DataLoader[Patches]:
         """Batches that are always the same, the last one smaller."""
@@ -103,6 +106,38 @@ class CorpusData(L.LightningDataModule):
             batch_size=self.batch_size,
             collate_fn=pack,
         )
+
+    @staticmethod
+    def collate(items: Sequence[Any]) -> Any:
+        """Make a batch of items."""
+        return pack(items)
+
+    def _batches(self) -> ShuffledBatches:
+        assert self.trainer is not None
+        dealt = (self.seed, self.trainer.global_rank, self.trainer.world_size)
+        if self.batch_patches is None:
+            return ShuffledBatches(len(self.train_pieces), self.batch_size, *dealt)
+        if self.batch_patches < self.patch_length:
+            raise UserError(
+                f"a piece may have {self.patch_length} patches, more than a batch of "
+                f"{self.batch_patches}; raise stage.data.batch_patches"
+            )
+        estimates = np.array(self._rows("train")["characters"]) // _CHARACTERS_A_PATCH
+        sizes = estimates.clip(1, self.patch_length)
+        batches = PatchBatches(sizes.tolist(), self.batch_patches, *dealt)
+        if len(batches) == 0:
+            raise UserError(
+                f"{self.path} has about {sizes.sum()} patches to choose from, fewer than one batch "
+                f"of {self.batch_patches} on each of {self.trainer.world_size} ranks; lower "
+                "stage.data.batch_patches"
+            )
+        return batches
+
+    def _to_train_on(self, rows: Dataset) -> Pieces:
+        return Pieces(rows, self.patch_length, self.transpose, self.seed, self.prompted)
+
+    def _to_validate(self, rows: Dataset) -> Sequence[Any]:
+        return fixed_pieces(rows, self.patch_length, self.prompted)
 
     def _rows(self, split: str) -> Dataset:
         rows = storage.read(self.path, split)

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
-import lightning as L
-import numpy as np
 import torch
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch import Tensor
 
+from notagen import weights
 from notagen.batch import Batch
-from notagen.metrics import BitsPerCharacter
+from notagen.metrics import BitsPerCharacter, bits_per_character
 from notagen.model import NotaGen, predicted
+from notagen.model.parallel import BF16_MIXED, shard
+from notagen.patches import EOS
+from notagen.stages.training import MakeOptimizer, MakeSchedule, Training
 
 
-class LanguageModel(L.LightningModule):
+class LanguageModel(Training):
     """Next-patch prediction on packed pieces (paper, section 3.1).
 
     Args:
@@ -31,67 +29,65 @@ class LanguageModel(L.LightningModule):
             for all of a batch.
     """
 
+    model: NotaGen
+
     def __init__(
         self,
         model: NotaGen,
-        optimizer: Callable[[Iterable[tuple[str, nn.Parameter]]], Optimizer],
-        schedule: Callable[[Optimizer], LRScheduler],
+        optimizer: MakeOptimizer,
+        schedule: MakeSchedule,
         seed: int,
         chunk: int | None = None,
     ) -> None:
-        super().__init__()
-        self.model = model
-        self.make_optimizer = optimizer
-        self.make_schedule = schedule
-        self.seed = seed
+        super().__init__(model, optimizer, schedule, seed)
         self.chunk = chunk
         self.validation_bits = BitsPerCharacter()
 
-    def on_train_batch_start(self, batch: Batch, index: int) -> None:
-        """Seed dropout by the place of the batch, so that a resumed run draws the same."""
-        place = (self.seed, self.current_epoch, index, self.global_rank)
-        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
+    def configure_model(self) -> None:
+        """Spread the weights over the ranks where the strategy asks for it (FSDP2)."""
+        if self.device_mesh is not None:
+            mixed = self.trainer.precision == "bf16-mixed"
+            shard(self.model, self.device_mesh["data_parallel"], BF16_MIXED if mixed else None)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """Mean negative log-likelihood of the batch's characters, in nats."""
+        """Mean negative log-likelihood of the characters of all ranks' batches, in nats.
+
+        Ranks average their gradients, but some have more characters than others. So each divides
+        its sum by the mean number of characters a rank, not by its own: the average is then the
+        gradient of the mean over all characters, as one process would have it.
+        """
         nll = self.model(batch.patches, batch.lengths, self.chunk)
-        loss: Tensor = nll.sum() / predicted(batch.patches, batch.lengths.tolist()).sum()
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss is {loss} at step {self.global_step}")
-        self.log("train/loss", loss, prog_bar=True)
+        characters = predicted(batch.patches, batch.lengths.tolist()).sum()
+        loss: Tensor = nll.sum() / self._mean_over_ranks(characters.float())
+        mean = self._mean_over_ranks(loss.detach())
+        if not torch.isfinite(mean):
+            raise FloatingPointError(f"the loss is {mean} at step {self.global_step}")
+        self.log("train/loss", mean, prog_bar=True)
+        bits = bits_per_character(nll.detach().sum(), (batch.patches > EOS).sum())
+        self.log("train/bits_per_character", bits)
         return loss
 
-    def validation_step(self, batch: Batch, index: int) -> None:
-        """Log the mean loss and the bits per character over all validation characters."""
-        nll = self.model(batch.patches, batch.lengths)
+    def _mean_over_ranks(self, number: Tensor) -> Tensor:
+        mean: Tensor = self.trainer.strategy.reduce(number.clone(), reduce_op="mean")
+        return mean
+
+    def validation_step(self, batch: Batch, index: int) -> Tensor:
+        """Log the mean loss and the bits per character over all validation characters.
+
+        Returns:
+            float [patches, 16], the negative log-likelihood of each, in nats.
+        """
+        nll: Tensor = self.model(batch.patches, batch.lengths)
         mask = predicted(batch.patches, batch.lengths.tolist())
         self.validation_bits.update(nll, batch.patches)
         self.log("val/loss", nll.sum() / mask.sum(), batch_size=int(mask.sum()), sync_dist=True)
         self.log("val/bits_per_character", self.validation_bits, prog_bar=True)
+        return nll
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Optimizer and schedule over all trained parameters."""
-        trained = [
-            (name, parameter)
-            for name, parameter in self.model.named_parameters()
-            if parameter.requires_grad
-        ]
-        optimizer = self.make_optimizer(trained)
-        schedule = self.make_schedule(optimizer)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what the backbone is, so that a checkpoint can be loaded by itself."""
+        checkpoint["backbone"] = weights.describe(self.model)
 
-    def load_weights(self, checkpoint: str | Path) -> None:
-        """Take the backbone's weights out of one of this stage's checkpoints."""
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-        self.load_state_dict(state)
-
-    def export(self, out: Path) -> None:
-        """Write ``config.json`` and ``model.safetensors`` to the folder ``out``, whole or not."""
-        unfinished = out.with_name(f".{out.name}.unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        self.model.save_pretrained(unfinished)
-        shutil.rmtree(out, ignore_errors=True)
-        unfinished.rename(out)
+    def export(self, checkpoint: Path, out: Path) -> None:
+        """Write the backbone of one of this stage's checkpoints, whole or not; adapters merged."""
+        weights.save(weights.load(str(checkpoint)), out)

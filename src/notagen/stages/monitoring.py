@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 import time
-from typing import Any
+from collections import defaultdict
+from typing import Any, Final
 
 import lightning as L
+import torch
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+from torch.nn.utils import get_total_norm
+from torch.optim import Optimizer
 
 from notagen.batch import Batch
+from notagen.metrics import bits_per_character
+from notagen.model import predicted
 from notagen.patches import EOS
+
+_GIB: Final = 2**30
+_RSS_UNIT: Final = 1 if sys.platform == "darwin" else 1024  # bytes
 
 
 class Throughput(L.Callback):
@@ -52,6 +65,89 @@ class Throughput(L.Callback):
     def _restart(self) -> None:
         self.characters, self.waited = 0, 0.0
         self.since = self.step_ended = time.monotonic()
+
+
+class Memory(L.Callback):
+    """Logs ``train/memory``, the most this process has held so far, in GiB.
+
+    Of a GPU, what tensors took up on it; else, resident memory.
+    """
+
+    def __init__(self, every_n_steps: int) -> None:
+        self.every_n_steps = every_n_steps
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, stage: L.LightningModule, outputs: Any, batch: Any, index: int
+    ) -> None:
+        """Log when the other numbers are logged."""
+        if trainer.global_step % self.every_n_steps == 0:
+            stage.log("train/memory", _peak(stage.device) / _GIB, rank_zero_only=True)
+
+
+def _peak(device: torch.device) -> int:
+    """Bytes."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT
+
+
+class GradientNorm(L.Callback):
+    """Logs ``train/gradient_norm``: of all gradients together, before they are clipped."""
+
+    def __init__(self, every_n_steps: int) -> None:
+        self.every_n_steps = every_n_steps
+
+    def on_before_optimizer_step(
+        self, trainer: L.Trainer, stage: L.LightningModule, optimizer: Optimizer
+    ) -> None:
+        """Log when the other numbers are logged."""
+        if (trainer.global_step + 1) % self.every_n_steps == 0:
+            gradients = [weight.grad for weight in stage.parameters() if weight.grad is not None]
+            norm = get_total_norm(gradients)
+            if isinstance(norm, DTensor):  # put together by all ranks
+                norm = norm.full_tensor()
+            stage.log("train/gradient_norm", norm)
+
+
+class Collections(L.Callback):
+    """Logs loss and bits per character of each collection among the validation pieces.
+
+    They are ``val/<collection>/loss``, in nats, and ``val/<collection>/bits_per_character``;
+    where all pieces are of one collection there is nothing to add to ``val/loss``.
+    """
+
+    def on_validation_start(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
+        """Start counting. Data without collections have no list of them."""
+        self.waiting = iter(getattr(trainer.datamodule, "collections", ()))  # type: ignore[attr-defined]
+        self.sums: defaultdict[str, Tensor] = defaultdict(lambda: torch.zeros(3).double())
+
+    def on_validation_batch_end(
+        self,
+        trainer: L.Trainer,
+        stage: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        index: int,
+        dataloader_index: int = 0,
+    ) -> None:
+        """Add each piece's likelihood to its collection; pieces come in their fixed order."""
+        if not isinstance(batch, Batch) or outputs is None:  # no likelihood of each piece
+            return
+        lengths = batch.lengths.tolist()
+        said = predicted(batch.patches, lengths)
+        pieces = zip(*(each.split(lengths) for each in (outputs, said, batch.patches)), strict=True)
+        for (nll, counted, patches), name in zip(pieces, self.waiting, strict=False):
+            counts = nll.sum(), counted.sum(), (patches > EOS).sum()
+            self.sums[name] += torch.stack([count.double() for count in counts]).cpu()
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
+        """Log what was counted."""
+        if len(self.sums) < 2:
+            return
+        for name, (nats, said, characters) in self.sums.items():
+            stage.log(f"val/{name}/loss", (nats / said).float(), rank_zero_only=True)
+            bits = bits_per_character(nats, characters)
+            stage.log(f"val/{name}/bits_per_character", bits, rank_zero_only=True)
 
 
 class Report(L.Callback):

@@ -1,58 +1,48 @@
-"""A piece written now and then during training, to look at."""
+"""A piece written now and then during training, to look at and to listen to."""
 
 from __future__ import annotations
 
-import io
+from collections import Counter
 
 import lightning as L
-import numpy as np
-from lightning.pytorch.loggers import TensorBoardLogger
-from PIL import Image
 from torch import nn
 
 from notagen.generation import Sampling, Written, generate
 from notagen.model import NotaGen
-from notagen.notation import NotationError, Tune
-from notagen.scores import ScoreError
-from notagen.scores.engrave import png, svg
+from notagen.model.parallel import whole
+from notagen.prompt import Prompt
+from notagen.stages.boards import Sample, show
 
 
 class SamplePiece(L.Callback):
-    """Logs one piece after every validation: its text, its first page, and what it cost.
-
-    ``sample/tries_per_bar`` says how often a voice had to be drawn again until the bar's voices
-    agreed (with ``sampling.align=enforce``): the model's own sense of alignment.
+    """Logs one piece after every validation, see :mod:`notagen.stages.boards`.
 
     Args:
         sampling: how its characters are drawn.
         seed: the same for every sample, so that samples differ by the weights alone.
-        prompt: the beginning it goes on from.
     """
 
-    def __init__(self, sampling: Sampling, seed: int, prompt: str = "") -> None:
+    def __init__(self, sampling: Sampling, seed: int) -> None:
         self.sampling = sampling
         self.seed = seed
-        self.prompt = prompt
+        self.prompt = ""
+
+    def on_fit_start(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
+        """Choose the prompt that most training pieces have, where they have one."""
+        prompts: Counter[Prompt] = Counter(trainer.datamodule.prompts)  # type: ignore[attr-defined]
+        self.prompt = "".join(str(prompt) for prompt, _ in prompts.most_common(1))
 
     def on_validation_end(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
-        """Write and log a piece on the first rank."""
-        logger = trainer.logger
-        if trainer.sanity_checking or not isinstance(logger, TensorBoardLogger):
+        """Write a piece on the first rank, and log it."""
+        dry = trainer.fast_dev_run  # type: ignore[attr-defined]
+        if trainer.sanity_checking or dry or not isinstance(stage.model, NotaGen):
             return
-        model = stage.model
-        assert isinstance(model, NotaGen)
-        piece = self._write(model)
-        board, step = logger.experiment, trainer.global_step
-        board.add_text("sample/text", f"```\n{piece.text}\n```", step)
-        try:
-            tune = Tune.parse(piece.text)
-            page = png(svg(tune)[0])
-        except (NotationError, ScoreError) as problem:
-            board.add_text("sample/problem", str(problem), step)
+        model = whole(stage.model, trainer.is_global_zero)  # all ranks take part
+        if model is None or not trainer.loggers:
             return
-        board.add_scalar("sample/tries_per_bar", piece.tally.tries / len(tune.bars), step)
-        image = np.asarray(Image.open(io.BytesIO(page)).convert("RGB"))
-        board.add_image("sample/score", image, step, dataformats="HWC")
+        sample = Sample.of(self._write(model))
+        for logger in trainer.loggers:
+            show(sample, logger, trainer.global_step)
 
     def _write(self, model: NotaGen) -> Written:
         training = model.training

@@ -1,0 +1,32 @@
+"""``python -m notagen.export``: weights as a published-format file or as safetensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from notagen.config import announce, command
+from notagen.errors import UserError
+from notagen.prompt import copy_known
+
+
+@command("export")
+def main(config: DictConfig) -> None:
+    """Write ``weights`` to ``out``, with adapters merged."""
+    out = Path(config.out)
+    if out.exists():
+        raise UserError(f"{out} exists; give another name as out=")
+    announce("export", {"weights": config.weights, "out": out})
+
+    from notagen import weights
+
+    model = weights.load(config.weights)
+    weights.save(model, out)
+    if out.is_dir():
+        copy_known(Path(config.weights), out)
+    print(f"{sum(weight.numel() for weight in model.parameters()):,} parameters: {out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""A written piece on TensorBoard or W&B: its text, its first page, its sound, and numbers."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+from PIL import Image
+
+from notagen.generation import Written
+from notagen.notation import NotationError, Tune
+from notagen.scores import ScoreError
+from notagen.scores.audio import samples
+from notagen.scores.engrave import png, svg
+
+_SECONDS: Final = 30  # of sound that are logged
+
+
+class WandbRun(WandbLogger):
+    """A run on W&B that ends with the training, so that the next of a sweep has its own."""
+
+    def finalize(self, status: str) -> None:
+        """Close the run, on the one rank that has opened it."""
+        super().finalize(status)
+        if self._experiment is not None:
+            self.experiment.finish()
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A written piece, to be looked at.
+
+    Attributes:
+        text: as written; where it is no score, it begins with the reason.
+        numbers: by name; empty where it is no score.
+        tune: None where it is no score.
+        page: the first one, None where it is no score.
+    """
+
+    text: str
+    numbers: dict[str, float]
+    tune: Tune | None = None
+    page: Image.Image | None = None
+
+    @classmethod
+    def of(cls, piece: Written) -> Sample:
+        """Read and engrave a piece.
+
+        ``sample/alignment_error`` is the share of bars whose voices do not agree;
+        ``sample/tries_per_bar`` says how often a voice had to be drawn again until they did (with
+        ``sampling.align=enforce``): the model's own sense of alignment.
+        """
+        try:
+            tune = Tune.parse(piece.text).complete_rests()
+            page = Image.open(io.BytesIO(png(svg(tune)[0]))).convert("RGB")
+        except (NotationError, ScoreError) as problem:
+            return cls(f"{problem}\n\n{piece.text}", {})
+        aligned = tune.aligned_bars()
+        numbers = {
+            "sample/alignment_error": 1 - sum(aligned) / len(aligned),
+            "sample/tries_per_bar": piece.tally.tries / len(aligned),
+        }
+        return cls(piece.text, numbers, tune, page)
+
+
+def show(sample: Sample, logger: Logger, step: int) -> None:
+    """Log all of a sample; loggers without pictures and sound get the numbers."""
+    if sample.numbers:
+        logger.log_metrics(sample.numbers, step)
+    if isinstance(logger, TensorBoardLogger):
+        _show_on_tensorboard(sample, logger, step)
+    elif isinstance(logger, WandbLogger):
+        _show_on_wandb(sample, logger)
+
+
+def _show_on_tensorboard(sample: Sample, logger: TensorBoardLogger, step: int) -> None:
+    board = logger.experiment
+    board.add_text("sample/text", f"```\n{sample.text}\n```", step)
+    if sample.tune is not None:
+        board.add_image("sample/score", np.asarray(sample.page), step, dataformats="HWC")
+        sound, rate = samples(sample.tune)
+        board.add_audio("sample/audio", sound[None, : _SECONDS * rate], step, rate)
+
+
+def _show_on_wandb(sample: Sample, logger: WandbLogger) -> None:
+    logger.log_text("sample/text", columns=["text"], data=[[sample.text]])
+    if sample.tune is not None:
+        logger.log_image("sample/score", [sample.page])
+        sound, rate = samples(sample.tune)
+        logger.log_audio("sample/audio", [sound[: _SECONDS * rate]], sample_rate=[rate])

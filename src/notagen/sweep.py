@@ -1,0 +1,111 @@
+"""Multiruns of ``notagen.train``: a folder for each job, and a table that compares them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from notagen.errors import UserError
+
+if TYPE_CHECKING:
+    from lightning import Trainer
+
+
+def is_job() -> bool:
+    """Whether this is one of several jobs of a multirun."""
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def job_folder(out: str) -> str:
+    """A folder below ``out`` for this job alone, named by what is swept.
+
+    Iterations of DPO have folders of their own already, where the next one finds them.
+    """
+    swept = {key: value for key, value in _swept().items() if key != "iteration"}
+    name = ",".join(f"{key}={value}" for key, value in swept.items())
+    return f"{out}/{name.replace('/', '_')}" if swept else out
+
+
+def check(trainer: Trainer) -> None:
+    """Refuse a job that would start its other ranks as copies of this command.
+
+    Raises:
+        UserError: each copy would run the whole multirun again.
+    """
+    if is_job() and trainer.world_size > 1 and trainer.strategy.launcher is not None:
+        raise UserError(
+            f"a multirun cannot start the {trainer.world_size} ranks of a job: give each job one "
+            "device (trainer=gpu), or let a cluster start a task for each device "
+            "(hydra/launcher=submitit_slurm, see docs/cluster.md)"
+        )
+
+
+def record(numbers: Mapping[str, float | str], out: Path) -> None:
+    """Note what became of this job where the table will look for it."""
+    hydra = HydraConfig.get()
+    row = {**_swept(), **numbers, "folder": str(out)}
+    Path(hydra.sweep.dir, f"{hydra.job.num}.json").write_text(json.dumps(row))
+
+
+class ComparisonTable(Callback):
+    """Tells the jobs what is swept; at the end writes and prints what became of each."""
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Say which overrides are the same for all jobs, and fix the folder of their results.
+
+        A job is composed anew, maybe by another process and later: what it must know has to be
+        among Hydra's own overrides.
+        """
+        overrides = _parse(config.hydra.overrides.task)
+        fixed = [item.key_or_group for item in overrides if not item.is_sweep_override()]
+        config.hydra.overrides.hydra += [
+            f"hydra.job.config.override_dirname.exclude_keys={json.dumps(fixed)}",
+            f"hydra.sweep.dir={json.dumps(config.hydra.sweep.dir)}",
+        ]
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """Write ``table.csv`` and print it, the lowest validation loss first."""
+        folder = Path(config.hydra.sweep.dir)
+        rows = [json.loads(path.read_text()) for path in folder.glob("*.json")]
+        rows.sort(key=lambda row: row.get("val/loss", float("inf")))
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        with (folder / "table.csv").open("w", newline="") as file:
+            table = csv.DictWriter(file, columns)
+            table.writeheader()
+            table.writerows(rows)
+        shown = [[_shown(row.get(key, "")) for key in columns] for row in rows]
+        print("\n".join(_aligned([columns, *shown])))
+        print(f"table: {folder / 'table.csv'}")
+
+
+def _swept() -> dict[str, str]:
+    """The overrides of this job that other jobs have with other values."""
+    hydra = HydraConfig.get()
+    return {
+        item.key_or_group: item.get_value_element_as_str()
+        for item in _parse(hydra.overrides.task)
+        if item.key_or_group not in hydra.job.config.override_dirname.exclude_keys
+    }
+
+
+def _parse(overrides: Iterable[str]) -> list[Override]:
+    return OverridesParser.create().parse_overrides(list(overrides))
+
+
+def _shown(value: float | str) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]

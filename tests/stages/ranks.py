@@ -1,0 +1,92 @@
+"""Training commands in processes of their own: several ranks, as torchrun starts them, or one."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from multiprocessing import get_context
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+import lightning as L
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+# A server that has imported everything once is forked for each process: seconds saved each time.
+FORKS = get_context("forkserver")
+FORKS.set_forkserver_preload(
+    [
+        "notagen.train",
+        "notagen.data.modules",
+        "notagen.stages.pretrain",
+        "notagen.stages.sample",
+        "notagen.iteration",
+        "transformers",
+        __name__,
+    ]
+)
+
+
+class Seen(L.Callback):
+    """Notes the pieces of every training batch in ``seen-<rank>.pt``."""
+
+    def __init__(self) -> None:
+        self.batches = []
+
+    def on_train_batch_start(self, trainer, stage, batch, index) -> None:
+        pieces = batch.patches.split(batch.lengths.tolist())
+        self.batches.append([piece.numpy().tobytes() for piece in pieces])
+        torch.save(self.batches, f"seen-{trainer.global_rank}.pt")
+
+
+def start(
+    folder: Path, overrides: Sequence[str], rank: int = 0, world_size: int = 1, port: int = 0
+) -> ForkServerProcess:
+    """Start one process of a training command; what it prints goes to ``rank-<rank>.log``."""
+    process = FORKS.Process(target=_train, args=(folder, overrides, rank, world_size, port))
+    process.start()
+    return process
+
+
+def train_on_ranks(folder: Path, overrides: Sequence[str], world_size: int = 2) -> None:
+    """Run a training command on several ranks to its end."""
+    folder.mkdir(exist_ok=True)
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    processes = [start(folder, overrides, rank, world_size, port) for rank in range(world_size)]
+    for process in processes:
+        process.join()
+    logs = [(folder / f"rank-{rank}.log").read_text() for rank in range(world_size)]
+    assert [process.exitcode for process in processes] == [0] * world_size, "\n".join(logs)
+
+
+def _train(folder: Path, overrides: Sequence[str], rank: int, world_size: int, port: int) -> None:
+    os.chdir(folder)
+    log = os.open(f"rank-{rank}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    torch.set_num_threads(1)
+    if world_size > 1:
+        os.environ |= {
+            "TORCHELASTIC_RUN_ID": "test",
+            "MASTER_ADDR": "localhost",
+            "MASTER_PORT": str(port),
+            "WORLD_SIZE": str(world_size),
+            "LOCAL_WORLD_SIZE": str(world_size),
+            "RANK": str(rank),
+            "LOCAL_RANK": str(rank),
+            "GROUP_RANK": "0",
+        }
+    sys.argv = ["notagen.train", *overrides]
+    from notagen.train import main
+
+    main()
+
+
+def scalars(folder: Path, tag: str) -> dict[int, float]:
+    """A curve by step, of all TensorBoard files in a folder; where runs overlap, the later one."""
+    events = EventAccumulator(str(folder)).Reload()
+    return {event.step: event.value for event in events.Scalars(tag)}

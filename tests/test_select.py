@@ -1,0 +1,39 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from conftest import GOLDEN
+from notagen import reward
+from notagen.data import storage
+from notagen.reward.scores import score
+
+ENCODER = GOLDEN / "tiny_clamp2.pth"
+
+
+def test_the_pieces_most_like_the_reference_are_a_corpus_of_their_own(run, corpus, rows):
+    choose = (f"corpus.prepared={corpus}", f"encoder={ENCODER}", "share=0.5", "out=datasets/like")
+    run("select", *choose, "like='bars < 20'")
+    chosen = storage.read(Path("datasets/like"), "train")
+    encoder = reward.load(ENCODER)
+    [reference] = [row["text"] for row in rows[:6] if row["bars"] < 20]
+    scores = score(encoder.encode([row["text"] for row in rows[:6]]), encoder.encode([reference]))
+    nearest = set(scores.score.topk(3).indices.tolist())
+    assert chosen["piece"][:] == [row["piece"] for i, row in enumerate(rows[:6]) if i in nearest]
+    assert reference in chosen["text"][:]
+    card = json.loads(Path("datasets/like/card.json").read_text())
+    assert card["pieces"] == {"train": 3, "validation": 2}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["like='bars < 2'"], "no training pieces like"),
+        (["like='colour == 3'"], "cannot choose pieces by"),
+        (["like='bars < 20'", "share=0"], "not a share"),
+        (["like='bars < 20'", "encoder=nowhere"], "no music encoder at nowhere"),
+    ],
+)
+def test_select_says_what_is_wrong(run, corpus, overrides, message):
+    with pytest.raises(SystemExit, match=message):
+        run("select", f"corpus.prepared={corpus}", f"encoder={ENCODER}", "out=like", *overrides)
