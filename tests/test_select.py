@@ -3,12 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from conftest import GOLDEN
 from notagen import reward
 from notagen.data import storage
 from notagen.reward.scores import score
 
-ENCODER = GOLDEN / "tiny_clamp2.pth"
+ENCODER = Path(__file__).parent / "golden" / "tiny_clamp2.pth"
 
 
 def test_the_pieces_most_like_the_reference_are_a_corpus_of_their_own(run, corpus, rows):

@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from conftest import GOLDEN
 from hub_stub import hub
 from notagen import weights
 from notagen.config import options
 from notagen.errors import UserError
 from notagen.model import ModelConfig, NotaGen
 
-PUBLISHED = GOLDEN / "tiny_notagen.pth"
+PUBLISHED = Path(__file__).parent / "golden" / "tiny_notagen.pth"
 
 
 def same(one: NotaGen, other: NotaGen) -> bool:

@@ -72,11 +72,13 @@ def trained(stage: DPO, batches: list[Pairs], steps: int) -> list[dict[str, floa
 
 @pytest.mark.parametrize("chunk", [None, 4])
 def test_policy_and_reference_tie_before_the_first_step(chunk):
-    """To the last bit, with dropout in the configuration: no noise switches the penalty on."""
+    """With dropout in the configuration: neither that nor rounding switches the penalty on."""
     stage = new_stage(chunk=chunk)
     [first, *_] = trained(stage, [pairs(stage, 0, 1)], steps=1)
-    assert first["train/loss"] == pytest.approx(math.log(2), rel=1e-6)
-    assert first["penalty/active"] == first["rewards/margins"] == first["kl"] == 0
+    assert first["train/loss"] == pytest.approx(math.log(2), rel=1e-5)
+    assert first["penalty/active"] == first["penalty/nats"] == 0
+    assert first["rewards/margins"] == pytest.approx(0, abs=1e-4)
+    assert first["kl"] == pytest.approx(0, abs=1e-4)
 
 
 def test_learns_what_is_preferred_and_says_so():

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from torch import Tensor
 from torch.nn import functional as F
 
 LossName = Literal["dpop", "dpo", "simpo", "ipo"]
+
+_TIE: Final = 1e-3
+"""Nats by which policy and reference differ in rounding alone: a sum over a piece depends, in its
+last bits, on what else is in the batch, and must not switch the penalty on."""
 
 
 class Preference(NamedTuple):
@@ -55,7 +59,8 @@ def preference_loss(
     (Meng et al. 2024, equation 6; give it log-probabilities per character). ``ipo``: the squared
     distance from the margin 1/(2 beta) (Azar et al. 2023, equation 17).
 
-    Where policy and reference tie, the penalty has no gradient.
+    Where policy and reference tie, to a thousandth of a nat, there is no penalty, nor a gradient
+    of it.
 
     Args:
         chosen, rejected, reference_chosen, reference_rejected: [pairs], nats: summed over a piece,
@@ -66,7 +71,7 @@ def preference_loss(
         target: margin that ``simpo`` asks for, gamma.
     """
     gained, gained_rejected = chosen - reference_chosen, rejected - reference_rejected
-    lost = F.relu(-gained)
+    lost = F.threshold(-gained, _TIE, 0.0)
     if loss == "dpop":
         value = -F.logsigmoid(beta * (gained - gained_rejected - penalty * lost))
     elif loss == "dpo":
