@@ -20,6 +20,7 @@ LAYERS = [
         "processor",
         "optimizers",
         "schedules",
+        "weight_files",
     },
     {"batch", "metrics", "checkpoints"},
     {"model", "data", "reward", "scores"},

@@ -9,6 +9,7 @@ import torch
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
+from notagen import weight_files
 from notagen.model import published
 from notagen.model.char_level import CharDecoder
 from notagen.model.chunked import chunked_nll
@@ -134,7 +135,7 @@ class NotaGen(
         """
         config, weights = published.read(path)
         model = cls(config)
-        published.check(weights, model.state_dict(), path)
+        weight_files.check(weights, model.state_dict(), path, published.KIND)
         model.load_state_dict(weights)
         return model.eval()
 

@@ -6,14 +6,16 @@ Names map one to one. GPT-2 stores linear weights as [in, out], and the publishe
 is [hidden, 16·128] for a one-hot product; both are the transposes of what is stored here.
 """
 
-import pickle
-import zipfile
 from pathlib import Path
+from typing import Final
 
 import torch
-from torch import Tensor
 
+from notagen import weight_files
 from notagen.model.config import ModelConfig
+from notagen.weight_files import Weights
+
+KIND: Final = "NotaGen"
 
 PREFIXES = {
     "patch_decoder.patch_embedding.": "patch_level_decoder.patch_embedding.",
@@ -25,8 +27,6 @@ POSITIONS = "patch_level_decoder.base.wpe.weight"
 CHAR_EMBEDDING = "char_level_decoder.base.transformer.wte.weight"
 TIED_HEAD = "char_level_decoder.base.lm_head.weight"
 
-Weights = dict[str, Tensor]
-
 
 def read(path: str | Path) -> tuple[ModelConfig, Weights]:
     """A published checkpoint's sizes, told from its shapes, and its weights under our names.
@@ -35,10 +35,10 @@ def read(path: str | Path) -> tuple[ModelConfig, Weights]:
         FileNotFoundError: when there is no such file.
         ValueError: when the file is not a NotaGen checkpoint; it names the file and the reason.
     """
-    theirs = _load(path)
+    theirs = weight_files.read(path, KIND)
     for name in (POSITIONS, CHAR_EMBEDDING, TIED_HEAD):
         if name not in theirs:
-            raise ValueError(f"{path} is not a NotaGen checkpoint: {name} is missing")
+            raise ValueError(f"{path} is not a {KIND} checkpoint: {name} is missing")
     if not torch.equal(theirs[TIED_HEAD], theirs[CHAR_EMBEDDING]):
         raise ValueError(f"{path} has an output head that is not tied to its char embedding")
     patch_length, hidden_size = theirs[POSITIONS].shape
@@ -54,18 +54,6 @@ def read(path: str | Path) -> tuple[ModelConfig, Weights]:
     return config, _renamed(theirs, {there: here for here, there in PREFIXES.items()})
 
 
-def check(weights: Weights, expected: Weights, path: str | Path) -> None:
-    """Compare names and shapes with a model's; a ValueError tells the first that differs."""
-    for name in sorted(weights.keys() | expected.keys()):
-        if name not in expected:
-            raise ValueError(f"{path} is not a NotaGen checkpoint: {name} is unknown")
-        if name not in weights:
-            raise ValueError(f"{path} is not a NotaGen checkpoint: {name} is missing")
-        found, wanted = tuple(weights[name].shape), tuple(expected[name].shape)
-        if found != wanted:
-            raise ValueError(f"{path} does not fit: {name} is {found} and should be {wanted}")
-
-
 def write(weights: Weights, path: str | Path) -> None:
     """Save weights, under our names, as a checkpoint that the published programs read."""
     torch.save({"model": to_published(weights)}, path)
@@ -76,21 +64,6 @@ def to_published(weights: Weights) -> Weights:
     theirs = _renamed(weights, PREFIXES)
     theirs[TIED_HEAD] = theirs[CHAR_EMBEDDING]
     return theirs
-
-
-def _load(path: str | Path) -> Weights:
-    # Other files make the unpickler raise almost anything, so they do not get that far.
-    with Path(path).open("rb") as file:
-        if not zipfile.is_zipfile(file):
-            raise ValueError(f"{path} is not a file that torch.save has written")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError) as error:
-        raise ValueError(f"{path} is not a checkpoint that torch can read safely") from error
-    weights = checkpoint.get("model", checkpoint) if isinstance(checkpoint, dict) else None
-    if not isinstance(weights, dict) or not all(isinstance(w, Tensor) for w in weights.values()):
-        raise ValueError(f"{path} is not a NotaGen checkpoint: it holds no 'model' weights")
-    return dict(weights)
 
 
 def _count_layers(weights: Weights, prefix: str) -> int:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 from transformers import BertConfig, BertModel
 
-from notagen import bar_patches
+from notagen import bar_patches, weight_files
 from notagen.bar_patches import BAR_PATCH_SIZE, BarPatches
 from notagen.notation import Tune
 from notagen.patches import VOCABULARY
@@ -105,7 +105,7 @@ class MusicEncoder(
         """
         sizes, weights = published.read(path)
         encoder = cls(EncoderConfig(**sizes))
-        published.check(weights, encoder.state_dict(), path)
+        weight_files.check(weights, encoder.state_dict(), path, published.KIND)
         encoder.load_state_dict(weights)
         return encoder.eval()
 
