@@ -70,10 +70,10 @@ $(DPO)/seed-%/dpo-2/report.md: $(DPO)/seed-0/dpo-4/report.md
 	$(BIN)/python -m notagen.train experiment=dpo_demo seed=$* iteration=2 stage.until=score
 
 $(ENCODERS)/judge/model/model.safetensors: $(ENCODERS)/m3/model/model.safetensors
-	$(BIN)/python -m notagen.train experiment=judge corpus=music21 run=encoders resume=auto
+	$(BIN)/python -m notagen.train experiment=judge corpus=music21 run=encoders optimizer=muon schedule=linear resume=auto
 
 $(ENCODERS)/m3/model/model.safetensors: datasets/music21/dataset_dict.json
-	$(BIN)/python -m notagen.train stage=m3 corpus=music21 run=encoders resume=auto
+	$(BIN)/python -m notagen.train stage=m3 corpus=music21 run=encoders optimizer=muon schedule=linear resume=auto
 
 test: $(VENV)/dev lint types ## Install, lint, check types, run the tests (5 min)
 	$(BIN)/python -m pytest -n 2 -m "not slow and not gpu"

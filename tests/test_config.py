@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-from notagen.config import CONF
+from notagen.config import CONF, explain
 from notagen.model import ModelConfig, NotaGen
 
 GROUPS = {
@@ -17,6 +17,7 @@ GROUPS = {
     for group in CONF.iterdir()
     if group.is_dir()
 }
+COMMANDS = sorted(path.stem for path in CONF.glob("*.yaml"))
 OPTIONS = [f"{group}={option}" for group, options in GROUPS.items() for option in options]
 
 
@@ -43,11 +44,15 @@ def test_every_option_composes_and_every_target_takes_its_keys(option):
         assert {key for key in node if not key.startswith("_")} <= set(parameters), node
 
 
-@pytest.mark.parametrize("command", ["prepare", "generate", "evaluate", "compare", "export"])
-def test_other_commands_compose(command):
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_composes_and_explains_itself(command):
     config = composed(command)
     missing = OmegaConf.missing_keys(config)
-    assert missing <= {"weights", "out", "run"}
+    assert missing <= {"weights", "out", "run", "encoder", "like"}
+    shown = explain(command, [])
+    assert f"python -m notagen.{command} " in shown
+    for key in config:
+        assert f"{key}:" in shown or f"--- {key}=" in shown
 
 
 @pytest.mark.parametrize("size", GROUPS["model"])

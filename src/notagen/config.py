@@ -107,7 +107,7 @@ def explain(config_name: str, overrides: Sequence[str]) -> str:
     parts = [f"python -m notagen.{config_name} [key=value ...] [group=option ...]", root]
     keys = OmegaConf.to_container(OmegaConf.create(root))
     assert isinstance(keys, dict)
-    for default in keys["defaults"]:
+    for default in keys.get("defaults", []):  # a command may need no groups
         if default == "_self_":
             continue
         [(group, option)] = default.items()
