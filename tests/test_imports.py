@@ -21,6 +21,7 @@ LAYERS = [
         "optimizers",
         "schedules",
         "weight_files",
+        "hub",
     },
     {"batch", "metrics", "checkpoints"},
     {"model", "data", "reward", "scores"},

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
-from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from notagen import weight_files
+from notagen.hub import HubModel
 from notagen.model import published
 from notagen.model.char_level import CharDecoder
 from notagen.model.chunked import chunked_nll
@@ -26,7 +26,7 @@ Piece = Tensor | np.ndarray[Any, Any]
 
 class NotaGen(
     nn.Module,
-    PyTorchModelHubMixin,
+    HubModel,
     library_name="notagen",
     paper_url="https://arxiv.org/abs/2502.18008",
     license="mit",
@@ -104,27 +104,6 @@ class NotaGen(
                 f"{min(counts)} to {max(counts)}: cut longer ones to a window"
             )
         return counts
-
-    @classmethod
-    def _from_pretrained(
-        cls,
-        *,
-        model_id: str,
-        config: ModelConfig | None = None,
-        strict: bool = True,
-        map_location: str = "cpu",
-        **options: Any,
-    ) -> Self:
-        """As inherited, but strict unless told otherwise, and a folder is read without a notice."""
-        file = Path(model_id) / "model.safetensors"
-        if not file.is_file():
-            options |= {"config": config, "strict": strict, "map_location": map_location}
-            model: Self = super()._from_pretrained(model_id=model_id, **options)
-        elif config is None:
-            raise ValueError(f"{model_id} has no config.json that tells its sizes")
-        else:
-            model = cls._load_as_safetensor(cls(config), str(file), map_location, strict)
-        return model
 
     @classmethod
     def from_published(cls, path: str | Path) -> Self:

@@ -8,7 +8,6 @@ from typing import Final, Self
 
 import numpy as np
 import torch
-from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
@@ -16,6 +15,7 @@ from transformers import BertConfig, BertModel
 
 from notagen import bar_patches, weight_files
 from notagen.bar_patches import BAR_PATCH_SIZE, BarPatches
+from notagen.hub import HubModel
 from notagen.notation import Tune
 from notagen.patches import VOCABULARY
 from notagen.reward import published
@@ -66,7 +66,7 @@ class BarEmbedding(nn.Module):
 
 class MusicEncoder(
     nn.Module,
-    PyTorchModelHubMixin,
+    HubModel,
     library_name="notagen",
     paper_url="https://arxiv.org/abs/2410.13267",
     license="mit",
