@@ -10,12 +10,18 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 
 from notagen.data import storage
 from notagen.data.storage import Row
 from notagen.notation import Tune
 
 torch.set_num_threads(1)  # several tests run at a time
+
+# The same examples in every run; `pytest --hypothesis-profile=search` looks for new ones.
+settings.register_profile("same", derandomize=True)
+settings.register_profile("search", max_examples=2000, deadline=None)
+settings.load_profile("same")
 
 GOLDEN = Path(__file__).parent / "golden"
 

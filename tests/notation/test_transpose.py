@@ -78,6 +78,10 @@ def test_accidentals_of_a_bar(bar, expected):
     assert moved(bar, "C", "D") == expected
 
 
+def test_the_key_that_was_there_already_starts_afresh_too():
+    assert moved("^^F [K:C] F", "C", "C#") == "G [K:C#] F"
+
+
 def test_no_note_is_altered_by_three():
     assert moved("^^F ^^c", "C", "C#") == "G d"  # not ^^^F, ^^^c
     assert moved("__F", "C", "Cb") == "__E"

@@ -114,10 +114,10 @@ class _Section:
                     token = section._move_note(place, before, after)
                 else:
                     token = section.shifted[token]
-            elif token.startswith("[K:"):
-                token, changed = section._key_change(token)
-                if changed is not section:
-                    section, before, after = changed, {}, {}
+            elif token.startswith("[K:") and (key := parse_key(token[3:-1])):
+                section = _Section.of(key, self.fifths, self.semitones)
+                token = f"[K:{key.moved(self.fifths)}]"
+                before, after = {}, {}
             elif token.startswith('"'):
                 token = section._chord_symbol(token)
             elif token == "&":
@@ -132,13 +132,6 @@ class _Section:
             return _pitch(place)
         after[place] = altered
         return accidental(altered) + _pitch(place)
-
-    def _key_change(self, field: str) -> tuple[str, _Section]:
-        key = parse_key(field[3:-1])
-        if key is None:
-            return field, self
-        section = _Section.of(key, self.fifths, self.semitones)
-        return f"[K:{key.moved(self.fifths)}]", section
 
     def _chord_symbol(self, quoted: str) -> str:
         match = _CHORD_SYMBOL.fullmatch(quoted)
