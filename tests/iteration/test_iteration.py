@@ -165,6 +165,17 @@ def test_the_next_iteration_goes_on_from_it(whole, folder, corpus, rows, capsys)
     assert not (out / "model").exists()
 
 
+def test_a_dry_run_keeps_its_pieces_and_no_weights(folder, corpus, rows, capsys):
+    out = folder / "runs/dry/dpo-1"
+    give_samples(rows, out)
+    start = f"init_from={folder}/runs/one/finetune/model"
+    train(*overrides(folder, corpus, "dry", start, "trainer.fast_dev_run=true"))
+    assert "one step of everything ran" in capsys.readouterr().out
+    assert (out / "reference.parquet").exists()
+    assert not (out / "checkpoints").exists()
+    assert not (out / "model").exists()
+
+
 def test_an_iteration_without_the_one_before_says_so(whole, folder, corpus):
     with pytest.raises(SystemExit, match=r"dpo-3 goes on from other weights.*dpo-2"):
         train(*overrides(folder, corpus, "one", "iteration=3"))

@@ -59,6 +59,12 @@ def test_the_judge_is_another_encoder_in_its_own_folder(run, corpus):
     assert not Path("runs/both/m3").exists()
 
 
+def test_a_dry_run_keeps_nothing(run, corpus, capfd):
+    run("train", *SMALL, f"corpus.prepared={corpus}", "run=dry", "trainer.fast_dev_run=true")
+    assert "one step of everything ran" in capfd.readouterr().out
+    assert not Path("runs/dry/m3/model").exists()
+
+
 def test_it_cannot_start_from_a_language_model(run, corpus):
     with pytest.raises(SystemExit, match="init_from"):
         run("train", *SMALL, f"corpus.prepared={corpus}", "init_from=somewhere")

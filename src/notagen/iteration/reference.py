@@ -25,6 +25,7 @@ def store_reference(
     fabric.barrier()
     if known:
         return
+    trainer.limit_predict_batches = 1.0  # all: also where fast_dev_run says one
     predicted = trainer.predict(stage, datamodule=data)
     assert predicted is not None
     if fabric.is_global_zero:
