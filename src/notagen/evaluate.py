@@ -29,9 +29,8 @@ def main(config: DictConfig) -> None:
     model = weights.load(config.weights)
 
     def pieces(split: str) -> list[Patches]:
-        rows = storage.read(Path(config.corpus.prepared), split)
-        chosen = rows if config.select is None else storage.select(rows, config.select)
-        return fixed_pieces(chosen, model.config.patch_length, config.prompts)
+        rows = storage.read(Path(config.corpus.prepared), split, config.select)
+        return fixed_pieces(rows, model.config.patch_length, config.prompts)
 
     held_out = pieces("validation")
     if not held_out:

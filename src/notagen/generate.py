@@ -19,17 +19,14 @@ if TYPE_CHECKING:
 @command("generate")
 def main(config: DictConfig) -> None:
     """Write ``n`` pieces and save them as scores in ``out``."""
-    import torch
-
     processor.settle()
 
     from rich.progress import track
 
     from notagen import weights
-    from notagen.batch import pack
     from notagen.generation import Form, generate
     from notagen.generation.saving import check_formats, save, summary, write_index
-    from notagen.metrics import BitsPerCharacter
+    from notagen.likelihood import likelihood
     from notagen.patches import encode
 
     prompt = _prompt(plain(config.prompt))
@@ -66,18 +63,15 @@ def main(config: DictConfig) -> None:
         graphs=config.graphs,
     )
     saved = []
-    bits = BitsPerCharacter()
-    device = next(model.parameters()).device
+    pieces = []
     for piece in track(written, "writing pieces", total=config.n):
         saved.append(save(piece, out, config.formats))
-        batch = pack([encode(piece.text)[: model.config.patch_length]])
-        with torch.inference_mode():
-            nll = model(batch.patches.to(device), batch.lengths)
-        bits.update(nll.float().cpu(), batch.patches)
+        pieces.append(encode(piece.text)[: model.config.patch_length])
     saved.sort(key=lambda piece: piece.name)
     write_index(saved, out)
     print("\n".join(summary(saved)))
-    print(f"bits per character that these weights need for what was written: {bits.compute():.3f}")
+    bits = likelihood(model, pieces).bits_per_character
+    print(f"bits per character that these weights need for what was written: {bits:.3f}")
     print(f"scores: {out}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,6 +11,14 @@ from huggingface_hub import PyTorchModelHubMixin
 
 class HubModel(PyTorchModelHubMixin):
     """``save_pretrained``, ``from_pretrained`` and ``push_to_hub``."""
+
+    def save_whole(self, out: Path) -> None:
+        """As ``save_pretrained``, whole or not at all; what is at ``out`` is replaced."""
+        unfinished = out.with_name(f".{out.name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        self.save_pretrained(unfinished)
+        shutil.rmtree(out, ignore_errors=True)
+        unfinished.replace(out)
 
     @classmethod
     def _from_pretrained(

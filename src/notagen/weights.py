@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -93,14 +92,12 @@ def save(model: NotaGen, out: Path) -> None:
 
         adapters.merge(model)
     out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = out.with_name(f".{out.name}.unfinished")
     if out.suffix == ".pth":
+        unfinished = out.with_name(f".{out.name}.unfinished")
         model.save_published(unfinished)
+        unfinished.replace(out)
     else:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        model.save_pretrained(unfinished)
-        shutil.rmtree(out, ignore_errors=True)
-    unfinished.replace(out)
+        model.save_whole(out)
 
 
 def describe(model: NotaGen) -> dict[str, Any]:

@@ -74,7 +74,7 @@ class CorpusData(L.LightningDataModule):
             UserError: there is none, or it has too few pieces for a batch or for validation.
         """
         rows = self._rows("train")
-        held_out = self.held_out()
+        held_out = self._rows("validation")
         assert self.trainer is not None
         ranks = self.trainer.world_size
         if len(rows) < self.batch_size * ranks:
@@ -88,8 +88,8 @@ class CorpusData(L.LightningDataModule):
                 "validation_share, or widen stage.data.select"
             )
         self.train_pieces = self._to_train_on(rows)
-        self.validation_pieces = held_out
-        self.collections = [collection_of(name) for name in self._rows("validation")["piece"]]
+        self.validation_pieces = self._to_validate(held_out)
+        self.collections = [collection_of(name) for name in held_out["piece"]]
 
     def held_out(self) -> Sequence[Any]:
         """The validation pieces, always the same."""
@@ -140,8 +140,7 @@ class CorpusData(L.LightningDataModule):
         return fixed_pieces(rows, self.patch_length, self.prompted)
 
     def _rows(self, split: str) -> Dataset:
-        rows = storage.read(self.path, split)
-        return rows if self.select is None else storage.select(rows, self.select)
+        return storage.read(self.path, split, self.select)
 
 
 class PretrainData(CorpusData):

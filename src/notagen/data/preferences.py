@@ -123,6 +123,7 @@ class PreferenceData(L.LightningDataModule):
         assert self.trainer is not None
         reference = pq.read_table(self.path / "reference.parquet").to_pylist()
         self.reference = {row["number"]: row["log_prob"] for row in reference}
+        self.asked = {row["number"]: row["prompt"] for row in self.rows}
         batches = ShuffledBatches(
             len(self.pairs),
             self.batch_size,
@@ -138,14 +139,12 @@ class PreferenceData(L.LightningDataModule):
         return DataLoader(held_out, batch_size=self.batch_size, collate_fn=pack)  # type: ignore[arg-type]
 
     def _collate(self, pairs: Sequence[Pair]) -> Pairs:
-        prompts = {row["number"]: row["prompt"] for row in self.rows}
         numbers = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
         return Pairs(
             *pack([self.pieces[number] for number in numbers]),
             reference=torch.tensor([self.reference[n] for n in numbers], dtype=torch.float64),
-            prompts=[prompts[pair.chosen] for pair in pairs],
+            prompts=[self.asked[pair.chosen] for pair in pairs],
         )
 
     def _real(self, split: str) -> Any:
-        rows = storage.read(self.corpus, split)
-        return rows if self.select is None else storage.select(rows, self.select)
+        return storage.read(self.corpus, split, self.select)

@@ -86,11 +86,17 @@ def write(
     unfinished.rename(out)
 
 
-def read(path: Path, split: str) -> Dataset:
+def read(path: Path, split: str, chosen: str | None = None) -> Dataset:
     """The rows of one split, memory-mapped.
 
+    Args:
+        path: a prepared corpus.
+        split: one of its splits.
+        chosen: an expression that tells which rows, see :func:`select`; None for all.
+
     Raises:
-        UserError: there is no prepared corpus at ``path``, or it has no such split.
+        UserError: there is no prepared corpus at ``path``, it has no such split, or the expression
+            cannot be evaluated.
     """
     if not is_prepared(path):
         raise UserError(
@@ -100,7 +106,7 @@ def read(path: Path, split: str) -> Dataset:
     splits = load_from_disk(str(path))
     if split not in splits:
         raise UserError(f"the corpus at {path} has no {split} split, only {', '.join(splits)}")
-    return splits[split]
+    return splits[split] if chosen is None else select(splits[split], chosen)
 
 
 def select(rows: Dataset, expression: str) -> Dataset:

@@ -12,11 +12,10 @@ from omegaconf import DictConfig
 from rich.progress import track
 
 from notagen import reward, weights
-from notagen.config import announce, plain
+from notagen.config import announce, build
 from notagen.data import storage
 from notagen.data.pieces import fixed_pieces
 from notagen.errors import UserError
-from notagen.generation import Sampling
 from notagen.iteration import samples
 from notagen.iteration.files import read_rows, write_rows, write_text
 from notagen.iteration.report import earlier, examples, figures, write_page
@@ -24,9 +23,9 @@ from notagen.iteration.samples import Sample
 from notagen.iteration.scoring import score_target
 from notagen.iteration.settings import check_settings
 from notagen.iteration.targets import Target, targets
-from notagen.metrics import bits_per_character
+from notagen.likelihood import likelihood
 from notagen.model import NotaGen
-from notagen.patches import EOS
+from notagen.patches import Patches
 from notagen.prompt import known_prompts
 from notagen.reward import Features
 from notagen.reward.preferences import LOWEST, Candidate, groups
@@ -106,7 +105,7 @@ def _sample(
         each,
         done,
         journal,
-        Sampling(**plain(config.sampling, "_target_", "align"), align=settings.align),
+        build(config.sampling, align=settings.align),
         seed=1000 * config.seed + config.iteration,
         rows=settings.rows,
         most_patches=settings.most_patches,
@@ -203,7 +202,7 @@ def _report(
         scored,
         read_rows(out / "similarity.parquet"),
         config.stage.preferences.most_similar,
-        _bits_per_character(model, config, prompted=prompted),
+        likelihood(model, _held_out(model, config, prompted=prompted)).bits_per_character,
     )
     write_text(json.dumps(line, indent=1) + "\n", out / "report.json")
     lines = [*earlier(out, config.iteration), line]
@@ -211,14 +210,7 @@ def _report(
     write_text(write_page(lines, shown), out / "report.md")
 
 
-@torch.inference_mode()
-def _bits_per_character(model: NotaGen, config: DictConfig, *, prompted: bool) -> float:
-    """Of real music that the policy was not trained on."""
-    rows = storage.read(Path(config.corpus.prepared), "validation")
-    select = config.stage.data.select
-    rows = rows if select is None else storage.select(rows, select)
-    pieces = fixed_pieces(rows, model.config.patch_length, prompted)
-    # By hand: a torchmetrics metric would wait for the other ranks.
-    nats = -torch.cat([model.log_prob([piece]) for piece in pieces]).double().sum()
-    characters = sum(int((piece > EOS).sum()) for piece in pieces)
-    return float(bits_per_character(nats, torch.tensor(characters)))
+def _held_out(model: NotaGen, config: DictConfig, *, prompted: bool) -> list[Patches]:
+    """Real music that the policy was not trained on."""
+    rows = storage.read(Path(config.corpus.prepared), "validation", config.stage.data.select)
+    return fixed_pieces(rows, model.config.patch_length, prompted)

@@ -36,10 +36,8 @@ def targets(corpus: Path, select: str | None, fewest: int, *, prompted: bool) ->
     Raises:
         UserError: there is none.
     """
-    rows = storage.read(corpus, "train")
-    rows = rows if select is None else storage.select(rows, select)
     found: dict[str, Target] = {}
-    for row in rows:
+    for row in storage.read(corpus, "train", select):
         prompt = prompt_of(row) if prompted else ()
         text = str(prompt) if prompt else ""
         target = found.setdefault(text, Target(", ".join(prompt), text, []))

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch import Tensor
 
 from notagen.batch import Batch, Pairs
 from notagen.model import NotaGen, predicted
 from notagen.stages.language_model import LanguageModel
 from notagen.stages.preference_loss import LossName, Preference, preference_loss
+from notagen.stages.training import MakeOptimizer, MakeSchedule
 
 
 class DPO(LanguageModel):
@@ -34,8 +31,8 @@ class DPO(LanguageModel):
     def __init__(
         self,
         model: NotaGen,
-        optimizer: Callable[[Iterable[tuple[str, nn.Parameter]]], Optimizer],
-        schedule: Callable[[Optimizer], LRScheduler],
+        optimizer: MakeOptimizer,
+        schedule: MakeSchedule,
         seed: int,
         loss: LossName,
         beta: float,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.classification import BinaryAUROC
 
+from notagen import checkpoints
 from notagen.batch import Batch
 from notagen.metrics import BitsPerCharacter
 from notagen.patches import PAD
@@ -71,7 +71,7 @@ class TrainEncoder(Training):
 
     def export(self, checkpoint: Path, out: Path) -> None:
         """Write the encoder of one of this stage's checkpoints, its projection fitted."""
-        self.load_state_dict(torch.load(checkpoint, weights_only=True)["state_dict"])
+        self.load_state_dict(checkpoints.read(checkpoint)["state_dict"])
         encoder = self.model.encoder.cpu().eval()
         contrasts = self.trainer.datamodule.contrasts(self.contrasts)  # type: ignore[attr-defined]
         projection.fit(
@@ -81,11 +81,7 @@ class TrainEncoder(Training):
             [contrast.kind for contrast in contrasts],
             self.shrinkage,
         )
-        unfinished = out.with_name(f".{out.name}.unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        encoder.save_pretrained(unfinished)
-        shutil.rmtree(out, ignore_errors=True)
-        unfinished.rename(out)
+        encoder.save_whole(out)
 
 
 def _loss(answers: Answers) -> Tensor:
