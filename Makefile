@@ -75,7 +75,7 @@ $(ENCODERS)/judge/model/model.safetensors: $(ENCODERS)/m3/model/model.safetensor
 $(ENCODERS)/m3/model/model.safetensors: datasets/music21/dataset_dict.json
 	$(BIN)/python -m notagen.train stage=m3 corpus=music21 run=encoders optimizer=muon schedule=linear resume=auto
 
-test: $(VENV)/dev lint types ## Install, lint, check types, run the tests (5 min)
+test: $(VENV)/dev lint types ## Install, lint, check types, run the tests (5 to 7 min)
 	$(BIN)/python -m pytest -n 2 -m "not slow and not gpu"
 
 lint: $(VENV)/dev ## Check style

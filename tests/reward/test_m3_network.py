@@ -86,3 +86,17 @@ def test_every_weight_but_the_unused_one_is_trained(patches):
     assert len(answers.patches) == 8
     assert len(answers.doubts) == int(has_text(patches[64:96]).sum())
     assert 0 < answers.misplaced.sum() < len(answers.misplaced)
+
+
+def test_nothing_is_hidden_of_an_excerpt_to_proofread(patches):
+    torch.manual_seed(0)
+    model = M3(
+        layers=1, hidden_size=64, feature_size=8, patch_length=32, dropout=0.0,
+        decoder_layers=1, decoder_size=64, restored=8,
+    )  # fmt: skip
+    seen = []
+    model.encoder.embedding.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    tasks = torch.full((32, 1), Task.IN_PLACE, dtype=torch.uint8)
+    answers = model(torch.cat([patches[:32], tasks], dim=1), [32])
+    assert torch.equal(seen[0], patches[:32].long())
+    assert len(answers.patches) == 0
