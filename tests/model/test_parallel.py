@@ -1,13 +1,14 @@
+from functools import partial
+
 import pytest
 import torch
-import torch.distributed as dist
 from random_pieces import random_piece
-from torch import multiprocessing
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
 
 from notagen.model import ModelConfig, NotaGen
 from notagen.model.parallel import shard
+from ranks import run_on_ranks
 
 RANKS = 2
 
@@ -17,11 +18,8 @@ def new_model():
     return NotaGen(ModelConfig(2, 1, 64, 16, dropout=0.0))
 
 
-def sharded_gradients(rank, chunk, folder):
+def sharded_gradients(rank, folder, chunk):
     """Gradients of the mean over ranks, each with pieces of its own; rank 0 saves them."""
-    torch.set_num_threads(1)
-    store = dist.FileStore(str(folder / "rendezvous"), RANKS)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=RANKS)
     model = new_model()
     shard(model, init_device_mesh("cpu", (RANKS,)))
     assert all(isinstance(parameter, DTensor) for parameter in model.parameters())
@@ -33,13 +31,12 @@ def sharded_gradients(rank, chunk, folder):
     }
     if rank == 0:
         torch.save(gathered, folder / "grads.pt")
-    dist.destroy_process_group()
 
 
 @pytest.mark.dist
 @pytest.mark.parametrize("chunk", [None, 3])
 def test_sharded_gradients_are_those_of_one_process(tmp_path, chunk):
-    multiprocessing.spawn(sharded_gradients, args=(chunk, tmp_path), nprocs=RANKS)
+    run_on_ranks(partial(sharded_gradients, chunk=chunk), tmp_path, RANKS)
     model = new_model()
     losses = [model.loss([random_piece(9, seed=rank)]) for rank in range(RANKS)]
     torch.stack(losses).mean().backward()

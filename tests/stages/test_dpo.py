@@ -3,8 +3,6 @@ import math
 import lightning as L
 import pytest
 import torch
-import torch.distributed as dist
-from torch import multiprocessing
 from torch.distributed.device_mesh import init_device_mesh
 from torch.utils.data import DataLoader
 
@@ -13,6 +11,7 @@ from notagen.model import ModelConfig, NotaGen
 from notagen.model.parallel import shard
 from notagen.patches import encode
 from notagen.stages.dpo import DPO
+from ranks import run_on_ranks
 
 RANKS = 2
 
@@ -145,21 +144,17 @@ def test_per_character_divides_by_what_is_predicted():
 
 
 def sharded_gradients(rank, folder):
-    torch.set_num_threads(1)
-    store = dist.FileStore(str(folder / "rendezvous"), RANKS)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=RANKS)
     stage = new_stage()
     shard(stage.model, init_device_mesh("cpu", (RANKS,)))
     found = gradients(stage, [pairs(stage, rank)])
     whole = {name: gradient.full_tensor() for name, gradient in found.items()}
     if rank == 0:
         torch.save(whole, folder / "gradients.pt")
-    dist.destroy_process_group()
 
 
 @pytest.mark.dist
 def test_sharded_over_two_ranks_pulls_as_one(tmp_path):
-    multiprocessing.spawn(sharded_gradients, args=(tmp_path,), nprocs=RANKS)
+    run_on_ranks(sharded_gradients, tmp_path, RANKS)
     stage = new_stage()
     assert_same(
         torch.load(tmp_path / "gradients.pt", weights_only=True),

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from ranks import scalars, start
 
 from notagen.checkpoints import AtomicCheckpointIO
 from overrides import small
+from ranks import scalars, start
 
 STAGE = Path("runs/cut/pretrain")
 LAST = STAGE / "checkpoints/last.ckpt"

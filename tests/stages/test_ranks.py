@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from ranks import scalars, train_on_ranks
 
 from notagen.model import NotaGen
 from overrides import small
+from ranks import scalars, train_on_ranks
 
 pytestmark = pytest.mark.dist
 

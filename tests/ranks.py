@@ -1,18 +1,24 @@
-"""Training commands in processes of their own: several ranks, as torchrun starts them, or one."""
+"""Processes of their own: ranks that talk over gloo, and training commands on one or several.
+
+They are forked from a server and end without taking the interpreter down: a thread of gloo that
+asks for the interpreter meanwhile aborts the process.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import lightning as L
 import torch
+import torch.distributed as dist
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.multiprocessing import start_processes
 
 # A server that has imported everything once is forked for each process: seconds saved each time.
 FORKS = get_context("forkserver")
@@ -27,6 +33,20 @@ FORKS.set_forkserver_preload(
         __name__,
     ]
 )
+
+
+def run_on_ranks(work: Callable[[int, Path], None], folder: Path, world_size: int = 2) -> None:
+    """Call ``work(rank, folder)`` on several ranks; what one of them raises is raised here."""
+    args = (work, folder, world_size)
+    start_processes(_work, args, nprocs=world_size, start_method="forkserver")
+
+
+def _work(rank: int, work: Callable[[int, Path], None], folder: Path, world_size: int) -> None:
+    torch.set_num_threads(1)
+    store = dist.FileStore(str(folder / "rendezvous"), world_size)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=world_size)
+    work(rank, folder)
+    dist.destroy_process_group()
 
 
 class Seen(L.Callback):
