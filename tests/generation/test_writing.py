@@ -78,8 +78,11 @@ def test_enforced_bars_agree_where_reported_ones_do_not(learned):
     prompts = [DUET.format(7)] * 3
     reported = list(generate(learned, prompts, replace(WILD, align="report")))
     assert sum(piece.tally.misaligned for piece in reported) > 0
+    for piece in reported:
+        assert piece.tally.strayed == piece.tally.misaligned
     enforced = list(generate(learned, prompts, WILD))
     assert sum(piece.tally.tries for piece in enforced) > 0
+    assert any(0 < piece.tally.strayed < piece.tally.tries for piece in enforced)
     assert any(piece.ending is Ending.COMPLETE for piece in enforced)
     for piece in enforced:
         assert all(aligned(piece.text))
@@ -105,6 +108,7 @@ def test_without_tries_bars_are_repaired(learned):
     assert sum(piece.tally.repairs for piece in pieces) > 0
     for piece in pieces:
         assert piece.tally.tries == 0
+        assert piece.tally.repairs <= piece.tally.strayed <= piece.tally.repairs + 1
         assert piece.ending is Ending.UNREADABLE or all(aligned(piece.text))
 
 

@@ -25,6 +25,7 @@ class Tally:
     Attributes:
         drawn: patches drawn.
         kept: of these, patches that stayed.
+        strayed: lines whose first draft did not agree; counted where lines are proofread.
         tries: how often a voice or a line was drawn again.
         repairs: lines repaired by rule.
         misaligned: lines left whose voices do not agree.
@@ -32,6 +33,7 @@ class Tally:
 
     drawn: int = 0
     kept: int = 0
+    strayed: int = 0
     tries: int = 0
     repairs: int = 0
     misaligned: int = 0
@@ -130,6 +132,7 @@ class Seat:
         offset = first_deviation(draft.line, draft.voices)
         if offset is None:
             return
+        self.tally.strayed += self._tries == 0
         if not enforce:
             self.tally.misaligned += 1
         elif to_its_end:

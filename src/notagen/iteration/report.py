@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from math import sqrt
 from operator import itemgetter
 from pathlib import Path
@@ -22,7 +23,7 @@ class Figures(TypedDict):
     judge_error: float | None
     misaligned_pieces: float  # share of those that can be read
     misaligned_bars: float  # share of their bars
-    tries_per_bar: float  # how often a voice was drawn again until it agreed (align=enforce)
+    strayed_bars: float  # share whose voices did not agree as first drawn (align=enforce)
     unreadable: float  # share of pieces
     copies: float  # share of readable pieces too close to a real one, by the encoder
     longest_run: float  # mean bars in a row that also stand in a real piece
@@ -30,6 +31,22 @@ class Figures(TypedDict):
     self_similarity: float  # mean cosine of two of its pieces with one prompt
     real_self_similarity: float  # of two real pieces
     bits_per_character: float  # of real music it was not trained on
+    forgotten: float  # how many of these the first policy of the run does not need
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How far a policy may go for a higher score; by the names in :class:`Figures`."""
+
+    copies: float
+    long_runs: float
+    self_similarity: float
+    forgotten: float
+
+    def passed(self, line: Figures) -> list[str]:
+        """Which of them a policy has passed."""
+        found: Mapping[str, Any] = line
+        return [name for name, most in asdict(self).items() if found[name] > most]
 
 
 LONG_RUN = 8
@@ -42,8 +59,13 @@ def figures(
     similarities: Sequence[Mapping[str, float]],
     most_similar: float,
     bits_per_character: float,
+    before: Sequence[Figures],
 ) -> Figures:
-    """Sum up what was found out about each piece of a policy (:class:`Scored`), and each prompt."""
+    """Sum up what was found out about each piece of a policy (:class:`Scored`), and each prompt.
+
+    ``before`` are the figures of the policies before it, the first one first.
+    """
+    first = before[0]["bits_per_character"] if before else bits_per_character
     read = [row for row in rows if row["score"] is not None]
     score, score_error = _mean(read, "score")
     judge, judge_error = _mean(read, "judge")
@@ -58,7 +80,7 @@ def figures(
         judge_error=judge_error,
         misaligned_pieces=fmean(row["misaligned_bars"] > 0 for row in read),
         misaligned_bars=sum(r["misaligned_bars"] for r in read) / sum(r["bars"] for r in read),
-        tries_per_bar=sum(r["tries"] for r in read) / sum(r["bars"] for r in read),
+        strayed_bars=sum(r["strayed_bars"] for r in read) / sum(r["bars"] for r in read),
         unreadable=1 - len(read) / len(rows),
         copies=fmean((row["closest"] or 0) > most_similar for row in read),
         longest_run=fmean(row["longest_run"] for row in read),
@@ -66,6 +88,7 @@ def figures(
         self_similarity=fmean(similarity["written"] for similarity in similarities),
         real_self_similarity=fmean(similarity["real"] for similarity in similarities),
         bits_per_character=bits_per_character,
+        forgotten=bits_per_character - first,
     )
 
 
@@ -82,8 +105,8 @@ def _mean(rows: Iterable[Mapping[str, Any]], name: str) -> tuple[float | None, f
     return fmean(values), sqrt(squares) / len(values)
 
 
-def write_page(lines: Sequence[Figures], shown: Sequence[str]) -> str:
-    """The report as Markdown: a table of policies, then pieces to look at."""
+def write_page(lines: Sequence[Figures], bounds: Bounds, shown: Sequence[str]) -> str:
+    """The report as Markdown: a table of policies, the bounds, then pieces to look at."""
     columns = {
         "policy": [line["policy"] for line in lines],
         "pieces": [str(line["pieces"]) for line in lines],
@@ -91,7 +114,7 @@ def write_page(lines: Sequence[Figures], shown: Sequence[str]) -> str:
         "judge": [_with_error(line["judge"], line["judge_error"]) for line in lines],
         "misaligned pieces": [f"{line['misaligned_pieces']:.1%}" for line in lines],
         "misaligned bars": [f"{line['misaligned_bars']:.2%}" for line in lines],
-        "tries a bar": [f"{line['tries_per_bar']:.2f}" for line in lines],
+        "strayed bars": [f"{line['strayed_bars']:.1%}" for line in lines],
         "unreadable": [f"{line['unreadable']:.1%}" for line in lines],
         "copies": [f"{line['copies']:.1%}" for line in lines],
         "longest run": [f"{line['longest_run']:.1f} bars" for line in lines],
@@ -101,10 +124,12 @@ def write_page(lines: Sequence[Figures], shown: Sequence[str]) -> str:
             for line in lines
         ],
         "bits/char, real": [f"{line['bits_per_character']:.3f}" for line in lines],
+        "bounds passed": [", ".join(bounds.passed(line)) or "none" for line in lines],
     }
     table = [list(columns), ["---"] * len(columns), *zip(*columns.values(), strict=True)]
     page = [f"| {' | '.join(row)} |" for row in table]
-    return "\n".join([*page, "", *shown]) + "\n"
+    stated = ", ".join(f"{name} {most:g}" for name, most in asdict(bounds).items())
+    return "\n".join([*page, f"\nBounds, at most: {stated}.\n", *shown]) + "\n"
 
 
 def examples(rows: Iterable[Mapping[str, Any]], texts: Mapping[int, str]) -> list[str]:

@@ -21,14 +21,14 @@ class Sample(NamedTuple):
         target: name of what it was asked to be.
         text: interleaved ABC with prompt and stream marks, rests left out.
         complete: whether it ended by itself.
-        tries: how often a voice or a line was drawn again until its voices agreed.
+        strayed: bars whose voices did not agree at first.
     """
 
     number: int
     target: str
     text: str
     complete: bool
-    tries: int
+    strayed: int
 
 
 class Journal:
@@ -97,7 +97,7 @@ def write_share(
             target=asked[piece.index].name,
             text=piece.text,
             complete=piece.ending is Ending.COMPLETE,
-            tries=piece.tally.tries,
+            strayed=piece.tally.strayed,
         )
         journal.add(sample)
         yield sample

@@ -25,7 +25,7 @@ class Scored(TypedDict):
     excluded: str  # why it must not be chosen; empty if it may
     bars: int
     misaligned_bars: int
-    tries: int  # draws taken back because voices did not agree
+    strayed_bars: int  # bars whose voices did not agree as first drawn
     longest_run: int  # bars in a row that also stand in a real piece, in whatever key
 
 
@@ -42,6 +42,7 @@ def score_target(
     encoder: Features,
     judge: Features | None,
     most_similar: float,
+    most_strayed: float,
 ) -> tuple[list[Scored], Similarity]:
     """Score the pieces written for one target.
 
@@ -51,6 +52,8 @@ def score_target(
         encoder: whose scores make preferences.
         judge: whose scores are only reported.
         most_similar: cosine with a real piece above which a piece counts as its copy.
+        most_strayed: share of bars that did not agree as first drawn above which a piece is not
+            chosen.
     """
     tunes = {sample.number: tune for sample in samples if (tune := readable(sample.text))}
     texts = [tune.to_interleaved() for tune in tunes.values()]
@@ -71,7 +74,12 @@ def score_target(
             continue
         own, closest = scores[sample.number]
         aligned = tune.complete_rests().aligned_bars()
-        excluded = exclusion(tune, closest, most_similar)
+        if not sample.complete:
+            excluded = "not finished"
+        elif sample.strayed > most_strayed * len(aligned):
+            excluded = "too many bars drawn again"
+        else:
+            excluded = exclusion(tune, closest, most_similar)
         rows.append(
             Scored(
                 number=sample.number,
@@ -79,10 +87,10 @@ def score_target(
                 score=own,
                 judge=judged.get(sample.number),
                 closest=closest,
-                excluded=excluded if sample.complete else "not finished",
+                excluded=excluded,
                 bars=len(aligned),
                 misaligned_bars=aligned.count(False),
-                tries=sample.tries,
+                strayed_bars=sample.strayed,
                 longest_run=index.longest_run(tune),
             )
         )
@@ -99,7 +107,7 @@ def _unreadable(sample: Sample) -> Scored:
         excluded="cannot be read",
         bars=0,
         misaligned_bars=0,
-        tries=sample.tries,
+        strayed_bars=sample.strayed,
         longest_run=0,
     )
 

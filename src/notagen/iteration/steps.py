@@ -12,13 +12,13 @@ from omegaconf import DictConfig
 from rich.progress import track
 
 from notagen import reward, weights
-from notagen.config import announce, build
+from notagen.config import announce, build, plain
 from notagen.data import storage
 from notagen.data.pieces import fixed_pieces
 from notagen.errors import UserError
 from notagen.iteration import samples
 from notagen.iteration.files import read_rows, write_rows, write_text
-from notagen.iteration.report import earlier, examples, figures, write_page
+from notagen.iteration.report import Bounds, earlier, examples, figures, write_page
 from notagen.iteration.samples import Sample
 from notagen.iteration.scoring import score_target
 from notagen.iteration.settings import check_settings
@@ -134,11 +134,13 @@ def _score(
         for name in (config.reward.weights, config.stage.judge)
     )
     assert encoder is not None
-    most_similar = config.stage.preferences.most_similar
+    preferences = config.stage.preferences
     rows, similarities = [], []
     for target in track(asked, "scoring"):
         own = [sample for sample in written if sample.target == target.name]
-        scored, similarity = score_target(own, target, encoder, judge, most_similar)
+        scored, similarity = score_target(
+            own, target, encoder, judge, preferences.most_similar, preferences.most_strayed
+        )
         rows += scored
         similarities.append(similarity._asdict())
     if all(row["score"] is None for row in rows):
@@ -197,17 +199,19 @@ def _report(
     if (out / "report.md").exists():
         return
     scored = read_rows(out / "scores.parquet")
+    before = earlier(out, config.iteration)
     line = figures(
         policy,
         scored,
         read_rows(out / "similarity.parquet"),
         config.stage.preferences.most_similar,
         likelihood(model, _held_out(model, config, prompted=prompted)).bits_per_character,
+        before,
     )
     write_text(json.dumps(line, indent=1) + "\n", out / "report.json")
-    lines = [*earlier(out, config.iteration), line]
     shown = examples(scored, {sample.number: sample.text for sample in written})
-    write_text(write_page(lines, shown), out / "report.md")
+    bounds = Bounds(**plain(config.stage.bounds))
+    write_text(write_page([*before, line], bounds, shown), out / "report.md")
 
 
 def _held_out(model: NotaGen, config: DictConfig, *, prompted: bool) -> list[Patches]:

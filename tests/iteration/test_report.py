@@ -1,0 +1,66 @@
+"""What is said of each piece, and what a report makes of it."""
+
+import pytest
+
+from notagen.iteration.report import Bounds, figures, write_page
+from notagen.iteration.samples import Sample
+from notagen.iteration.scoring import score_target
+from notagen.iteration.targets import Target
+from notagen.notation import Tune
+from notagen.reward import EncoderConfig, Features, MusicEncoder
+
+ALIKE = [{"written": 0.8, "real": 0.6}]
+BOUNDS = Bounds(copies=0.5, long_runs=0.1, self_similarity=0.8, forgotten=0.05)
+
+
+def piece(**keys):
+    row = {
+        "target": "", "score": 0.5, "judge": None, "closest": 0.9, "bars": 8, "misaligned_bars": 0,
+        "strayed_bars": 2, "longest_run": 1,
+    }  # fmt: skip
+    return {**row, **keys}
+
+
+def line(*rows, bits=1.0, before=()):
+    return figures("policy", rows, ALIKE, 0.95, bits, before)
+
+
+def test_shares_are_of_readable_pieces_and_of_their_bars():
+    found = line(piece(), piece(closest=0.96, strayed_bars=0, longest_run=8), piece(score=None))
+    assert found["strayed_bars"] == 2 / 16
+    assert found["copies"] == found["long_runs"] == 1 / 2
+    assert found["unreadable"] == pytest.approx(1 / 3)
+    assert found["forgotten"] == 0
+
+
+def test_what_is_forgotten_counts_from_the_first_policy():
+    first = line(piece())
+    second = line(piece(), bits=1.02, before=[first])
+    assert line(piece(), bits=1.06, before=[first, second])["forgotten"] == pytest.approx(0.06)
+
+
+def test_bounds_are_kept_up_to_their_figure():
+    first = line(piece(), piece(closest=0.96))
+    assert BOUNDS.passed(first) == []
+    worse = line(piece(longest_run=8), bits=1.06, before=[first])
+    assert BOUNDS.passed(worse) == ["long_runs", "forgotten"]
+    page = write_page([first, worse], BOUNDS, [])
+    kept, passed = page.splitlines()[2:4]
+    assert kept.endswith("| none |")
+    assert passed.endswith("| long_runs, forgotten |")
+    assert "at most: copies 0.5, long_runs 0.1, self_similarity 0.8, forgotten 0.05" in page
+
+
+def test_a_piece_that_was_drawn_again_too_often_is_not_chosen(tmp_path, rows):
+    text = rows[0]["text"]
+    bars = len(Tune.parse(text).bars)
+    samples = [
+        Sample(number, "", text, complete=number < 3, strayed=strayed)
+        for number, strayed in enumerate((0, bars // 2, bars // 2 + 1, 0))
+    ]
+    encoder = Features(MusicEncoder(EncoderConfig(1, 64, 8, 64)).eval(), tmp_path)
+    target = Target("", "", [row["text"] for row in rows[1:3]])
+    scored, _ = score_target(samples, target, encoder, None, most_similar=2, most_strayed=0.5)
+    assert [row["excluded"] for row in scored] == [
+        "", "", "too many bars drawn again", "not finished"
+    ]  # fmt: skip
