@@ -106,7 +106,7 @@ bench: $(VENV)/notagen ## Time everything beside the published formulation (5 mi
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $(BENCH)
 
 .PHONY: time-to-loss
-TIMING := # --bits 2.0 --minutes 15 --seeds 3; `--help` lists them
+TIMING := # --bits 2.0 --minutes 30 --seeds 3; `--help` lists them
 time-to-loss: $(VENV)/notagen $(CORPUS)/dataset_dict.json ## Minutes until a nano knows chorales, by optimizer (at most 2 h)
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.time_to_loss $(TIMING)
 

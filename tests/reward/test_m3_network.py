@@ -71,7 +71,7 @@ def test_the_char_decoder_looks_back_only(patches):
 def test_every_weight_but_the_unused_one_is_trained(patches):
     torch.manual_seed(0)
     model = M3(
-        layers=1, hidden_size=64, feature_size=8, patch_length=32, dropout=0.0,
+        layers=1, hidden_size=64, feature_size=8, patch_length=32, dropout=0.0, reach=4,
         decoder_layers=1, decoder_size=64, restored=8,
     )  # fmt: skip
     tasks = torch.tensor([Task.RESTORE] * 64 + [Task.IN_PLACE, Task.MISPLACED] * 16)
@@ -91,7 +91,7 @@ def test_every_weight_but_the_unused_one_is_trained(patches):
 def test_nothing_is_hidden_of_an_excerpt_to_proofread(patches):
     torch.manual_seed(0)
     model = M3(
-        layers=1, hidden_size=64, feature_size=8, patch_length=32, dropout=0.0,
+        layers=1, hidden_size=64, feature_size=8, patch_length=32, dropout=0.0, reach=4,
         decoder_layers=1, decoder_size=64, restored=8,
     )  # fmt: skip
     seen = []

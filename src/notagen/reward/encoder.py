@@ -19,6 +19,7 @@ from notagen.hub import HubModel
 from notagen.notation import Tune
 from notagen.patches import VOCABULARY
 from notagen.reward import published
+from notagen.reward.neighbours import Neighbours
 from notagen.reward.segments import Segment, batches, segments
 
 _HEAD_SIZE: Final = 64
@@ -35,6 +36,7 @@ class EncoderConfig:
         feature_size: length of a piece's vector.
         patch_length: longest segment, in bar patches.
         dropout: probability in training, on embeddings, attention weights and residual branches.
+        reach: patches on each side that a patch is mixed with before attention; 0 as published.
     """
 
     layers: int
@@ -42,6 +44,7 @@ class EncoderConfig:
     feature_size: int
     patch_length: int
     dropout: float = 0.1
+    reach: int = 0
 
 
 class BarEmbedding(nn.Module):
@@ -81,6 +84,8 @@ class MusicEncoder(
         super().__init__()
         self.config = config
         self.embedding = BarEmbedding(config.hidden_size)
+        if config.reach:
+            self.neighbours = Neighbours(config.hidden_size, config.reach)
         sizes = BertConfig(
             vocab_size=1,
             hidden_size=config.hidden_size,
@@ -119,7 +124,10 @@ class MusicEncoder(
         Returns:
             float32 [patches, hidden].
         """
-        embedded = pad_sequence(self.embedding(patches.long()).split(lengths), batch_first=True)
+        vectors = self.embedding(patches.long())
+        if self.config.reach:
+            vectors = self.neighbours(vectors, lengths)
+        embedded = pad_sequence(vectors.split(lengths), batch_first=True)
         real = torch.arange(embedded.shape[1]) < torch.tensor(lengths)[:, None]
         real = real.to(embedded.device)
         mask = None if bool(real.all()) else real

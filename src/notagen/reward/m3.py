@@ -51,7 +51,7 @@ class M3(nn.Module):
     """A music encoder and what trains it.
 
     Args:
-        layers, hidden_size, feature_size, patch_length, dropout: of the encoder.
+        layers, hidden_size, feature_size, patch_length, dropout, reach: of the encoder.
         decoder_layers: blocks of the char decoder.
         decoder_size: width of the char decoder, a multiple of 64.
         restored: patches restored a step, drawn from those hidden: the char decoder is what costs.
@@ -64,13 +64,14 @@ class M3(nn.Module):
         feature_size: int,
         patch_length: int,
         dropout: float,
+        reach: int,
         decoder_layers: int,
         decoder_size: int,
         restored: int,
     ) -> None:
         super().__init__()
         self.encoder = MusicEncoder(
-            EncoderConfig(layers, hidden_size, feature_size, patch_length, dropout)
+            EncoderConfig(layers, hidden_size, feature_size, patch_length, dropout, reach)
         )
         self.encoder.projection.requires_grad_(False)  # fitted when training has ended
         self.decoder = CharDecoder(decoder_layers, decoder_size, hidden_size)
