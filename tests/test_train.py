@@ -102,6 +102,10 @@ def test_stages_follow_one_another(run, corpus):
             "prompt.composer='Cage, John'",
             "prompt.instrumentation=Chamber",
         )
+    elsewhere = ("run=new/run", "stage.follows=[../../chain/pretrain]", *still)
+    run("train", *small(corpus, "stage=finetune", *elsewhere))
+    found = NotaGen.from_pretrained("runs/new/run/finetune/model").state_dict()
+    assert all(torch.equal(before[name], found[name]) for name in before)
 
 
 def test_weights_of_another_size_are_refused(run, corpus):

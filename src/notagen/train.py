@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os.path import normpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -150,7 +151,8 @@ def _predecessor(run: Path, config: DictConfig) -> Path | None:
     names = stage.follows
     if stage.name.startswith("dpo") and config.iteration > 1:
         names = [f"dpo-{config.iteration - 1}"]
-    candidates = [run / name / "model" for name in names]
+    # ".." is taken off the name: the folder of this run need not be there yet.
+    candidates = [Path(normpath(run / name / "model")) for name in names]
     found = next((path for path in candidates if path.is_dir()), None)
     if found is None and candidates:
         raise UserError(
