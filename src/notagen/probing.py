@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from notagen.corruption import Corruption, scatter_notes, shuffle_bars, shuffle_voices
-from notagen.data.pieces import prompt_of
+from notagen.data.pieces import collection_of, prompt_of
 from notagen.notation import Tune
 from notagen.reward.scores import score
 
@@ -75,7 +75,7 @@ def label_probe(
     """Fit logistic regression on the training pieces, score it on the validation pieces.
 
     Pieces without the label are left out, and those beyond ``most`` with the same label.
-    ``collection`` is the first part of a piece's name.
+    ``collection`` is the first folder of a piece's name.
     """
     fitted, scored = (_labelled(rows, column, most) for rows in (train, validation))
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
@@ -137,7 +137,7 @@ def _labelled(rows: Dataset, column: str, most: int) -> list[tuple[str, str]]:
 
 
 def _label(row: dict[str, Any], column: str) -> str:
-    return str(row["piece"]).split("/")[0] if column == "collection" else str(row[column])
+    return collection_of(row["piece"]) if column == "collection" else str(row[column])
 
 
 def _by_kind(rows: Dataset, most: int) -> dict[str, list[str]]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 from torch.optim import AdamW
@@ -19,10 +19,11 @@ from benchmarks.material import our_model, texts
 from benchmarks.sides import Side, Works
 from benchmarks.table import Row
 from notagen.generation import Sampling, Written, generate
+from notagen.generation.sampling import Align
 from notagen.model import ModelConfig, NotaGen
 from notagen.patches import PAD, encode
 
-_ALIGN = ("off", "enforce")
+_ALIGN: Final[tuple[Align, ...]] = ("off", "enforce")
 
 
 @dataclass(frozen=True)
@@ -82,19 +83,19 @@ def works(learning: Learning) -> Works:
     """Train, once, and write as often as asked."""
     model = _trained(learning)
 
-    def write(align: str) -> list[Written]:
+    def write(align: Align) -> list[Written]:
         prompts = [header()] * learning.pieces
         sampling = Sampling(align=align)
         return [*generate(model, prompts, sampling, rows=8, most_patches=learning.patches)]
 
-    def total(align: str) -> Sum:
+    def total(align: Align) -> Sum:
         tallies = [piece.tally for piece in write(align)]
         kept, drawn, misaligned = zip(
             *((tally.kept, tally.drawn, tally.misaligned) for tally in tallies), strict=True
         )
         return Sum(sum(kept), sum(drawn), sum(misaligned))
 
-    def bits(align: str) -> float:
+    def bits(align: Align) -> float:
         return _bits(model, [piece.text for piece in write(align)], learning.patches)
 
     chorale = torch.from_numpy(encode(texts()[0])[: learning.patches])
@@ -113,7 +114,7 @@ def _trained(learning: Learning) -> NotaGen:
     chorale = [encode(texts()[0])[: learning.patches]]
     for _ in range(learning.steps):
         optimizer.zero_grad()
-        model.loss(chorale).backward()
+        model.loss(chorale).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return model.eval()
 

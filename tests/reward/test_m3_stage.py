@@ -1,5 +1,6 @@
 """python -m notagen.train stage=m3, and what comes of it."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,15 @@ def test_a_dry_run_keeps_nothing(run, corpus, capfd):
 def test_it_cannot_start_from_a_language_model(run, corpus):
     with pytest.raises(SystemExit, match="init_from"):
         run("train", *SMALL, f"corpus.prepared={corpus}", "init_from=somewhere")
+
+
+@pytest.mark.slow
+def test_it_learns_to_hear_order_and_noise(run):
+    run("prepare", "corpus=chorales")
+    run("train", "stage=m3", "corpus=chorales", "run=order", "stage.max_steps=600")
+    run("probe", "corpus=chorales", "run=order", "columns=[]", "out=probe.json")
+    [chorales] = json.loads(Path("probe.json").read_text())
+    assert chorales["pieces"] == 43
+    assert chorales["below_real"]["shuffled bars"] > 0.8
+    assert chorales["below_real"]["shuffled voices"] > 0.8
+    assert chorales["below_real"]["noise"] > 0.9
