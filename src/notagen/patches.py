@@ -10,6 +10,7 @@ belong to its last bar.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
@@ -24,25 +25,21 @@ EOS: Final = 2
 Patches = npt.NDArray[np.uint8]
 """[n, 16] character ids."""
 
-_BOS_PATCH = np.array([BOS] * (PATCH_SIZE - 1) + [EOS], dtype=np.uint8)
-_EOS_PATCH = np.array([BOS] + [EOS] * (PATCH_SIZE - 1), dtype=np.uint8)
+_BOS_PATCH = bytes([BOS] * (PATCH_SIZE - 1) + [EOS])
+_EOS_PATCH = bytes([BOS] + [EOS] * (PATCH_SIZE - 1))
+_FILLINGS = [b"", *(bytes([EOS]) + bytes(PATCH_SIZE - 1 - n) for n in range(1, PATCH_SIZE))]
+"""What follows the last n characters of a line or bar to fill their patch."""
 
 _STREAM_MARK = "[r:"
-_NEWLINE = ord("\n")
 _BODY = re.compile(r"^\[[Vr]:", re.MULTILINE)  # where its first line starts
-
-# What starts at a character, by it and the next one: a barline of one or two signs, a line end.
-_ONE, _TWO, _LINE_END = 1, 2, 3
-_STARTING = np.zeros((VOCABULARY, VOCABULARY), dtype=np.uint8)
-_STARTING[ord("|")] = _ONE
-_STARTING[_NEWLINE] = _LINE_END
-for _sign, _next in ("::", ":|", "|:", "||", "|]", "[|"):
-    _STARTING[ord(_sign), ord(_next)] = _TWO
-
-_ANY: Final = 255  # where a character goes
-_COLUMN, _FILLED = np.ogrid[:PATCH_SIZE, : PATCH_SIZE + 1]
-_FORMS = np.select([_COLUMN < _FILLED, _COLUMN == _FILLED], [_ANY, EOS], PAD).T.astype(np.uint8)
-"""[17, 16]: patches that hold 0 to 16 characters."""
+_LINE = re.compile(rb"[^\n]+\n?|\n")
+# Signs are read from left to right: of `:||:`, `:|` is a barline and `|:` another.
+_BARLINE = rb"(?:\|[:|\]]?|:[:|]|\[\|)"
+_BAR = re.compile(
+    rb"%b?+"
+    rb"[^:|\[\n]*+(?:[:\[](?![:|])[^:|\[\n]*+|\[(?=:))*+"  # what is no barline
+    rb"(?:%b?+(?:\n|\Z))?+" % (_BARLINE, _BARLINE)
+)
 
 
 def encode(text: str) -> Patches:
@@ -58,8 +55,7 @@ def encode(text: str) -> Patches:
     Raises:
         ValueError: a character is not ASCII, or is one of the control codes 0, 1 and 2.
     """
-    patches = _cut(_with_stream_marks(text))
-    return np.concatenate([_BOS_PATCH[None], patches, _EOS_PATCH[None]])
+    return _filled([_BOS_PATCH, *_cut(_with_stream_marks(text)), _EOS_PATCH])
 
 
 def encode_prompt(text: str) -> tuple[Patches, npt.NDArray[np.uint8]]:
@@ -75,7 +71,7 @@ def encode_prompt(text: str) -> tuple[Patches, npt.NDArray[np.uint8]]:
     Raises:
         ValueError: as in :func:`encode`.
     """
-    patches = np.concatenate([_BOS_PATCH[None], _cut(text)])
+    patches = _filled([_BOS_PATCH, *_cut(text)])
     if text == "" or text.endswith("\n"):
         return patches, np.empty(0, dtype=np.uint8)
     unfinished = patches[-1][patches[-1] > EOS]
@@ -148,51 +144,27 @@ def _body_start(text: str) -> int:
     return first.start() if first else len(text)
 
 
-def _cut(text: str) -> Patches:
-    """Cut header lines and bars into patches [n, 16], without start and end patch."""
-    codes = _ascii(text if text.endswith("\n") else text + "\n")
-    cuts = np.concatenate([[0], _cuts(codes, _body_start(text)), [len(text)]])
-    lengths = cuts[1:] - cuts[:-1]
-    lengths = lengths[lengths > 0]
-    counts = (lengths + PATCH_SIZE - 1) // PATCH_SIZE
-    filled = np.full(counts.sum(), PATCH_SIZE)
-    filled[np.cumsum(counts) - 1] = lengths - PATCH_SIZE * (counts - 1)
-    patches: Patches = _FORMS.take(filled, axis=0)
-    patches[patches == _ANY] = codes[: len(text)]
-    return patches
+def _cut(text: str) -> list[bytes]:
+    """Header lines and bars."""
+    codes = _ascii(text)
+    body = _body_start(text)
+    return _LINE.findall(codes[:body]) + _BAR.findall(codes, body)
 
 
-def _cuts(codes: npt.NDArray[np.uint8], body_start: int) -> npt.NDArray[np.intp]:
-    """Where lines start, and in the body barlines that more of their line follows, ascending.
-
-    Signs are read from left to right: of ``:||:``, ``:|`` is a barline and ``|:`` another. The
-    last code, which ends a line, opens none.
-    """
-    wide = codes.astype(np.uint16)
-    what = _STARTING.take(VOCABULARY * wide[:-1] + wide[1:])
-    places = np.flatnonzero(what != 0)
-    what = what[places]
-    line_end = what == _LINE_END
-    # The second sign of a barline starts none itself, so that a third one may again.
-    taken = np.zeros_like(line_end)
-    taken[1:] = (what[:-1] == _TWO) & (places[1:] - places[:-1] == 1) & ~line_end[1:]
-    order = np.arange(len(places))
-    since = order - np.maximum.accumulate(np.where(taken, 0, order))
-    behind = places + np.where(line_end, 0, what)
-    inside = (codes[behind] != _NEWLINE) & (places >= body_start)
-    cut = line_end | (inside & (since % 2 == 0))
-    starts: npt.NDArray[np.intp] = places[cut] + line_end[cut]
-    return starts
+def _filled(parts: Iterable[bytes]) -> Patches:
+    """Patches [n, 16], each part in some of its own."""
+    codes = bytearray().join([part + _FILLINGS[len(part) % PATCH_SIZE] for part in parts])
+    return np.frombuffer(codes, dtype=np.uint8).reshape(-1, PATCH_SIZE)
 
 
-def _ascii(text: str) -> npt.NDArray[np.uint8]:
+def _ascii(text: str) -> bytes:
     try:
-        codes = np.frombuffer(text.encode("ascii"), dtype=np.uint8)
+        codes = text.encode("ascii")
     except UnicodeEncodeError as error:
         raise ValueError(
             f"character {text[error.start]!r} at {error.start} is not ASCII; "
             "clean the text first (notagen.notation.clean)"
         ) from None
-    if len(codes) and codes.min() <= EOS:
+    if any(reserved in codes for reserved in (PAD, BOS, EOS)):
         raise ValueError("the text holds a control character 0, 1 or 2, which NotaGen reserves")
     return codes

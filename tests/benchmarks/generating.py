@@ -18,7 +18,7 @@ from notagen.generation import Sampling, generate
 from notagen.generation.sampling import patch_noise
 from notagen.model import Decoder, ModelConfig, NotaGen
 from notagen.model.level import Quantize
-from notagen.patches import PAD, PATCH_SIZE, encode_prompt
+from notagen.patches import EOS, PAD, PATCH_SIZE, encode_prompt
 
 _CHECKED = 4  # patches written greedily by both
 _SAMPLING = Sampling(align="off")  # as published
@@ -131,11 +131,15 @@ def ours(writing: Writing) -> Works:
     def said_in_eight_bits() -> float:
         return divergence(model, score(_context(writing) + writing.patches), _context(writing))
 
+    ways: tuple[tuple[Quantize | None, Goals], ...] = (
+        (None, writing.goals),
+        ("int8", writing.rounded),
+    )
     places = {
         _place(context, batch, quantize): _at_context(
             Decoder(model, batch, quantize), context, writing.patches
         )
-        for quantize, goals in ((None, writing.goals), ("int8", writing.rounded))
+        for quantize, goals in ways
         for context, batch in goals
     }
     return {
@@ -192,18 +196,17 @@ def _at_context(decoder: Decoder, context: int, patches: int) -> Callable[[], in
 
 def _write_patch(decoder: Decoder, patch: Tensor) -> None:
     """Draw as many characters in each row as its real patch, of [rows, 16], has."""
-    ids = patch.long()
-    noise = np.array([patch_noise(0, row, decoder.lengths[row], 0) for row in range(len(ids))])
-    lengths = (ids != PAD).sum(1).tolist()
-    rows = [*range(len(ids))]
+    slots = patch.T.tolist()
+    noise = [patch_noise(0, row, decoder.lengths[row], 0) for row in range(len(patch))]
+    rows = [*range(len(patch))]
     logits = decoder.begin_patch()
-    for slot in range(PATCH_SIZE):
-        _SAMPLING.draw(logits, noise[rows, slot])
-        rows = [row for row in rows if lengths[row] > slot + 1]
-        if not rows:
+    for slot, ids in enumerate(slots):
+        _SAMPLING.draw(logits, [noise[row][slot] for row in rows])
+        rows = [row for row in rows if ids[row] != EOS]
+        if not rows or slot + 1 == PATCH_SIZE:
             break
-        logits = decoder.next_char(ids[rows, slot], rows)
-    decoder.push(ids)
+        logits = decoder.next_char([ids[row] for row in rows], rows)
+    decoder.push(patch)
 
 
 def _context(writing: Writing) -> int:

@@ -65,7 +65,8 @@ def rows(step: Step, rounds: int, threads: int, best: float) -> Iterator[Row]:
     yield from timed(name, "ms", measured, goal)
     yield Row(name, "characters/s", rates[1], rates[0], rates[1] / rates[0])
     yield memory(name, measured, memory_goal)
-    yield Row(name, "% of peak", use[1], use[0], remark="needed FLOPs, beside a matrix product's")
+    remark = f"needed FLOPs, beside a matrix product's: at its rate the ratio is {100 / use[0]:.2f}"
+    yield Row(name, "% of peak", use[1], use[0], remark=remark)
 
 
 def ours(step: Step) -> Works:

@@ -45,6 +45,27 @@ def test_rows_drawn_together_are_those_drawn_alone(temperature_first):
     assert len(set(alone)) > 50
 
 
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        Sampling(),
+        Sampling(top_k=1),
+        Sampling(top_k=128, top_p=1.0, temperature=0.7),
+        Sampling(top_k=20, top_p=0.5, temperature_first=True),
+    ],
+)
+def test_machine_code_draws_what_python_draws(sampling, monkeypatch):
+    pytest.importorskip("numba")
+    torch.manual_seed(0)
+    logits = torch.randn(500, 128) * 3
+    logits[:, :64][torch.rand(500, 64) < 0.5] = float("-inf")
+    uniform = np.random.default_rng(0).random(500).tolist()
+    drawn = sampling.draw(logits, uniform)
+    monkeypatch.setattr("notagen.generation.sampling._machine_code", lambda: False)
+    assert sampling.draw(logits, uniform) == drawn
+    assert sampling.draw(logits[:1], uniform[:1]) == drawn[:1]
+
+
 def test_top_k_of_one_is_greedy():
     logits = torch.randn(20, 128)
     greedy = Sampling(top_k=1, top_p=1.0, temperature=1.0)

@@ -4,7 +4,7 @@ from random_pieces import random_piece
 
 from notagen.errors import UserError
 from notagen.model import Decoder
-from notagen.model.level import GraphLevel, Level, NativeLevel
+from notagen.model.level import GraphLevel, Level
 from notagen.patches import PATCH_SIZE
 
 
@@ -145,12 +145,12 @@ def test_without_numba_greedy_patches_are_the_published_ones(
 
 
 def test_torch_and_machine_code_agree_for_every_number_of_rows(model, monkeypatch):
-    pytest.importorskip("numba")
+    level = pytest.importorskip("notagen.model.native_level")
     pieces = [random_piece(6 + length % 7, seed=length) for length in range(9)]
     patches = random_piece(10, seed=0)[1:].long()
     for rows in (1, 2, 5, 9):
         native = decoder_of(model, pieces[:rows])
-        assert type(native._patches) is NativeLevel
+        assert type(native._patches) is level.NativeLevel
         with monkeypatch.context() as patched:
             patched.setattr("notagen.model.level.find_spec", lambda name: None)
             plain = decoder_of(model, pieces[:rows])
@@ -173,7 +173,7 @@ def test_graphs_step_in_tensors_of_one_shape(model, monkeypatch):
     """What a CUDA graph would replay, here run without one."""
     pieces = [random_piece(length, seed=length) for length in (6, 9, 12)]
     expected = write_greedily(decoder_of(model, pieces), 4)
-    monkeypatch.setattr("notagen.model.level.NativeLevel", GraphLevel)
+    monkeypatch.setattr("notagen.model.decode.kind_of_level", lambda *_, **__: GraphLevel)
     with torch.compiler.set_stance("force_eager"):
         decoder = decoder_of(model, pieces)
         assert type(decoder._chars) is GraphLevel
@@ -182,8 +182,8 @@ def test_graphs_step_in_tensors_of_one_shape(model, monkeypatch):
         assert torch.equal(write_greedily(decoder, 2), expected[[2, 0], 2:])
 
 
-@pytest.mark.skipif("fbgemm" not in torch.backends.quantized.supported_engines, reason="x86 only")
 def test_eight_bits_say_nearly_the_same(golden_model, golden_pieces):
+    pytest.importorskip("numba")
     patches = golden_pieces[2].long()
     exact, rounded = (
         decoder_of(golden_model, [patches[:20]], quantize=quantize) for quantize in (None, "int8")
@@ -204,6 +204,11 @@ def test_what_a_device_or_type_cannot_do_is_refused(model):
         Decoder(model, rows=1, quantize="int4")
     with pytest.raises(UserError, match="quantize=int8 needs weights in float32"):
         Decoder(model.bfloat16(), rows=1, quantize="int8")
+
+
+def test_eight_bits_need_numba(in_torch, model):
+    with pytest.raises(UserError, match=r"quantize=int8 needs .* numba"):
+        Decoder(model, rows=1, quantize="int8")
 
 
 def test_half_precision_is_close(model):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import blake2b
+from importlib.util import find_spec
 from struct import Struct
 from typing import Literal
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from notagen.errors import UserError
@@ -65,16 +68,22 @@ class Sampling:
     def draw(self, logits: Tensor, uniform: Sequence[float]) -> list[int]:
         """Draw one id a row.
 
-        Only the ``top_k`` leave the device. On so few numbers plain Python takes 5 µs a row, and
-        numpy 50 µs for up to thirty rows.
+        Only the ``top_k`` leave a GPU. On so few numbers plain Python takes 5 µs a row, numpy 50 µs
+        for up to thirty rows, and machine code 1 µs a row.
 
         Args:
             logits: float [rows, 128]; minus infinity forbids an id.
             uniform: a number in [0, 1) for each row, the only randomness.
         """
+        if logits.device.type == "cpu" and logits.dtype == torch.float32 and _machine_code():
+            from notagen.generation.choice import choose
+
+            given = logits.contiguous().numpy(), np.asarray(uniform)
+            chosen: list[int] = choose(*given, self.top_k, self.top_p, self._powers).tolist()
+            return chosen
         scores, ids = logits.topk(self.top_k)  # in descending order
-        choose = self._choose_each if len(logits) < _MANY else self._choose_all
-        choices = choose(scores.tolist(), uniform)
+        way = self._choose_each if len(logits) < _MANY else self._choose_all
+        choices = way(scores.tolist(), uniform)
         return [own[choice] for own, choice in zip(ids.tolist(), choices, strict=True)]
 
     @property
@@ -118,6 +127,12 @@ class Sampling:
             if rest < 0:
                 return index
         return 0  # only reached by rounding
+
+
+@cache
+def _machine_code() -> bool:
+    """Whether numba is installed."""
+    return find_spec("numba") is not None
 
 
 def patch_noise(seed: int, piece: int, patch: int, attempt: int) -> tuple[float, ...]:

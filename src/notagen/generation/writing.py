@@ -122,8 +122,7 @@ def _write_patch(decoder: Decoder, seats: Sequence[Seat], sampling: Sampling) ->
         rows = [row for row in rows if not texts[row].endswith(_END)]
         if not rows or slot + 1 == PATCH_SIZE:
             break
-        ids = torch.tensor([chosen for chosen in drawn if chosen != EOS], device=logits.device)
-        logits = decoder.next_char(ids, rows)
+        logits = decoder.next_char([chosen for chosen in drawn if chosen != EOS], rows)
     texts = [text.rstrip(_END) for text in texts]
     decoder.push(torch.from_numpy(to_patches(texts)))
     for row, (seat, text) in enumerate(zip(seats, texts, strict=True)):

@@ -53,18 +53,18 @@ class Decoder:
         self.lengths = [0] * rows
         self.patch_length = config.patch_length
         inputs, chars = model.patch_decoder, model.char_decoder
-        self._embedding, self._positions = inputs.patch_embedding, inputs.wpe.weight.detach()
+        embedding = inputs.patch_embedding
+        self._inputs = embedding.weight.detach(), embedding.bias + inputs.wpe.weight
         self._head = chars.wte.weight.detach()
         level = kind_of_level(self._head, quantize, graphs=graphs)
         self._patches = level(inputs.h, inputs.ln_f, rows, config.patch_length)
         self._chars = level(chars.h, chars.ln_f, rows, PATCH_SIZE)
         self._hidden = self._head.new_zeros(rows, config.patch_length, config.hidden_size)
+        self._said: Tensor | None = None  # what `push` put there, until rows change otherwise
         self._start = chars.wpe.weight[0].detach()
-        # What the first char block computes before attention depends on slot and character only:
-        # for each slot [128, hidden] and [128, 3·hidden].
+        # What the first char block computes before attention depends on slot and character only.
         embedded = chars.wpe.weight[:PATCH_SIZE, None] + self._head
-        projected = self._chars.blocks[0].project(embedded)
-        self._slots = [*zip(embedded.unbind(), projected.unbind(), strict=True)]
+        self._chars.tabulate(embedded, self._head)
         self._slot = 0
 
     @torch.no_grad()
@@ -76,20 +76,23 @@ class Decoder:
         """
         start, end = self.lengths[row], self.lengths[row] + len(patches)
         self._require_room(end)
-        x = self._embed(patches) + self._positions[start:end]
+        x = self._patches.embed(self._inputs, patches, range(start, end))
         self._hidden[row, start:end] = self._patches.prefill(x, row, start)
         self.lengths[row] = end
+        self._said = None
 
     def rewind(self, row: int, length: int) -> None:
         """Forget what one row holds after its first `length` patches."""
         if not 0 <= length <= self.lengths[row]:
             raise ValueError(f"row {row} holds {self.lengths[row]} patches, not {length}")
         self.lengths[row] = length
+        self._said = None
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these rows only; they are numbered anew from 0."""
         self.lengths = [self.lengths[row] for row in rows]
         self._hidden = self._hidden[rows]
+        self._said = None
         self._patches.keep(rows)
         self._chars.keep(rows)
 
@@ -98,25 +101,26 @@ class Decoder:
         """What the patch level says after the last patch of every row, [rows, hidden]."""
         if 0 in self.lengths:
             raise ValueError("a row is empty: prefill every row, at least with the bos patch")
-        return self._hidden.flatten(0, 1).index_select(0, self._last())
+        if self._said is None:
+            self._said = self._hidden.flatten(0, 1).index_select(0, self._last())
+        return self._said
 
     def begin_patch(self) -> Tensor:
         """Logits [rows, 128] of the first character of every row's next patch."""
         self._slot = 0
         x = self.last_hidden + self._start
-        return self._logits(x, range(len(self.lengths)))
+        return self._chars.say(x, range(len(self.lengths)), self._slot)
 
-    def next_char(self, ids: Tensor, rows: Sequence[int] | None = None) -> Tensor:
-        """Given the characters just chosen, long [n], the logits [n, 128] of the next.
+    def next_char(self, ids: Tensor | Sequence[int], rows: Sequence[int] | None = None) -> Tensor:
+        """Given the characters just chosen, integer [n], the logits [n, 128] of the next.
 
         Args:
             ids: one for each row that goes on with its patch.
             rows: which these are, ascending; every row when None.
         """
         self._slot += 1
-        embedded, projected = self._slots[self._slot]
-        x, qkv = embedded.index_select(0, ids), projected.index_select(0, ids)
-        return self._logits(x, range(len(self.lengths)) if rows is None else rows, qkv)
+        rows = range(len(self.lengths)) if rows is None else rows
+        return self._chars.say_next(ids, rows, self._slot)
 
     @torch.no_grad()
     def push(self, patches: Tensor) -> None:
@@ -126,25 +130,15 @@ class Decoder:
             ValueError: when a row is full: rewind it and prefill a shorter context.
         """
         self._require_room(max(self.lengths) + 1)
-        rows = range(len(self.lengths))
-        x = self._embed(patches) + self._positions[self.lengths]
-        x = self._patches.step(x, rows, self.lengths)
+        x = self._patches.embed(self._inputs, patches, self.lengths)
+        self._said = self._patches.step(x, range(len(self.lengths)), self.lengths)
         self.lengths = [length + 1 for length in self.lengths]
-        self._hidden.view(-1, x.shape[1]).index_copy_(0, self._last(), x)
+        self._hidden.view(-1, x.shape[1]).index_copy_(0, self._last(), self._said)
 
     def _last(self) -> Tensor:
         """Where each row's last patch stands among all places of all rows, long [rows]."""
         ends = (row * self.patch_length + length for row, length in enumerate(self.lengths))
         return torch.tensor([end - 1 for end in ends], device=self._head.device)
-
-    def _embed(self, patches: Tensor) -> Tensor:
-        x: Tensor = self._embedding(patches.to(self._head.device, torch.long))
-        return x
-
-    def _logits(self, x: Tensor, rows: Sequence[int], qkv: Tensor | None = None) -> Tensor:
-        """One slot of the char level: inputs and, where known, their projections -> logits."""
-        x = self._chars.step(x, rows, [self._slot] * len(rows), qkv)
-        return self._chars.multiply(x, self._head)
 
     def _require_room(self, length: int) -> None:
         if length > self.patch_length:

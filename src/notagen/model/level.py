@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import Literal
+from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -15,9 +13,8 @@ from torch.nn import functional as F
 from notagen.errors import UserError
 from notagen.model.blocks import Affine, Blocks, BlockWeights, Linear, affine
 from notagen.model.cache import KeyValueCache, Place
-from notagen.model.int8 import Int8
+from notagen.patches import VOCABULARY
 
-Array = npt.NDArray[np.float32]
 Quantize = Literal["int8"]
 
 
@@ -32,13 +29,40 @@ class Level:
     """
 
     def __init__(self, blocks: Blocks, norm: nn.LayerNorm, rows: int, length: int) -> None:
-        self.blocks = [BlockWeights(*map(_values, block.weights())) for block in blocks]
-        self.norm = _values(affine(norm))
+        self.blocks = [BlockWeights(*map(self._held, block.weights())) for block in blocks]
+        self.norm = values(affine(norm))
         self.cache = KeyValueCache(len(blocks), rows, length, self.norm.weight)
+
+    def tabulate(self, embedded: Tensor, head: Tensor) -> None:
+        """Keep what the first block computes before attention, for :meth:`say_next`.
+
+        Args:
+            embedded: everything that may stand at each position, [positions, 128, hidden].
+            head: what makes logits of the tokens, [128, hidden].
+        """
+        self.head = head
+        self.tables = embedded, self.blocks[0].project(embedded)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Drop all other rows; these are numbered anew from 0."""
         self.cache.keep(rows)
+
+    def embed(
+        self, tables: tuple[Tensor, Tensor], patches: Tensor, positions: Sequence[int]
+    ) -> Tensor:
+        """Patches as tokens: integer [n, 16] -> [n, hidden].
+
+        Args:
+            tables: what is added for each slot and character, [16·128, hidden], and what for each
+                position, [length, hidden].
+            patches: padded after their ends.
+            positions: where each stands, [n].
+        """
+        table, places = tables
+        slots = torch.arange(0, len(table), VOCABULARY, device=table.device)
+        chosen = torch.tensor(positions, device=table.device)
+        characters = F.embedding_bag(patches.to(slots) + slots, table, mode="sum")
+        return characters + places.index_select(0, chosen)
 
     def prefill(self, x: Tensor, row: int, start: int) -> Tensor:
         """The tokens of one row from `start` on: [n, hidden], twice."""
@@ -63,9 +87,21 @@ class Level:
         """
         return self._run(x, qkv, self.cache.place(rows, positions))
 
-    def multiply(self, x: Tensor, matrix: Tensor) -> Tensor:
-        """[n, in] times [out, in] -> [n, out]."""
-        return F.linear(x, matrix)
+    def say(
+        self, x: Tensor, rows: Sequence[int], position: int, qkv: Tensor | None = None
+    ) -> Tensor:
+        """Logits, [n, 128], after one token at the same place of some rows; as in :meth:`step`."""
+        return F.linear(self.step(x, rows, [position] * len(rows), qkv), self.head)
+
+    def say_next(self, ids: Tensor | Sequence[int], rows: Sequence[int], position: int) -> Tensor:
+        """The same after the tokens with these numbers, [n]."""
+        ids = torch.as_tensor(ids, device=self.head.device)
+        x, qkv = (table[position].index_select(0, ids) for table in self.tables)
+        return self.say(x, rows, position, qkv)
+
+    def _held(self, part: Linear) -> Any:
+        """A part of a block as it is computed with."""
+        return values(part)
 
     def _run(self, x: Tensor, qkv: Tensor | None, place: Place) -> Tensor:
         for layer, block in enumerate(self.blocks):
@@ -73,22 +109,6 @@ class Level:
                 qkv = block.project(x)
             x = block.finish(x, self.cache.step(layer, place, qkv))
         return F.layer_norm(x, x.shape[-1:], *self.norm)
-
-
-class Int8Level(Level):
-    """The same with matrices in eight bits, on a processor."""
-
-    def __init__(self, blocks: Blocks, norm: nn.LayerNorm, rows: int, length: int) -> None:
-        super().__init__(blocks, norm, rows, length)
-        self.blocks = [
-            block._replace(
-                attn_in=_rounded(block.attn_in),
-                attn_out=_rounded(block.attn_out),
-                mlp_in=_rounded(block.mlp_in),
-                mlp_out=_rounded(block.mlp_out),
-            )
-            for block in self.blocks
-        ]
 
 
 class GraphLevel(Level):
@@ -134,52 +154,6 @@ class GraphLevel(Level):
         self._compiled = torch.compile(self._run, mode="reduce-overhead", dynamic=False)
 
 
-class NativeLevel(Level):
-    """The same in machine code for few rows: on a processor, in single precision."""
-
-    def __init__(self, blocks: Blocks, norm: nn.LayerNorm, rows: int, length: int) -> None:
-        from notagen.model import native
-
-        super().__init__(blocks, norm, rows, length)
-        self._native = native
-        weights = [tuple(map(_arrays, block)) for block in self.blocks]
-        self._weights = [(block[0], block[1], block[2:]) for block in weights]
-        self._last_norm = _arrays(self.norm)
-        self._cached = [cached.numpy() for cached in self.cache.layers]
-
-    def keep(self, rows: Sequence[int]) -> None:
-        """Drop all other rows; these are numbered anew from 0."""
-        super().keep(rows)
-        self._cached = [cached.numpy() for cached in self.cache.layers]
-
-    def step(
-        self,
-        x: Tensor,
-        rows: Sequence[int],
-        positions: Sequence[int],
-        qkv: Tensor | None = None,
-    ) -> Tensor:
-        """As torch computes it, but for the last bits."""
-        if len(rows) > self._native.MOST_ROWS:
-            return super().step(x, rows, positions, qkv)
-        places = np.array(rows), np.array(positions)
-        token = x.numpy()
-        projected = None if qkv is None else qkv.numpy()
-        for layer, (ln_1, attn_in, others) in enumerate(self._weights):
-            if layer or projected is None:
-                projected = self._native.project(token, ln_1, attn_in)
-            cached = self._cached[layer]
-            token = self._native.finish(token, projected, cached, *places, others)
-        return torch.from_numpy(self._native.layer_norm(token, *self._last_norm))
-
-    def multiply(self, x: Tensor, matrix: Tensor) -> Tensor:
-        """As torch computes it, but for the last bits."""
-        if len(x) > self._native.MOST_ROWS:
-            return super().multiply(x, matrix)
-        no_bias = np.zeros(len(matrix), np.float32)
-        return torch.from_numpy(self._native.linear(x.numpy(), matrix.numpy(), no_bias))
-
-
 def kind_of_level(weight: Tensor, quantize: Quantize | None, *, graphs: bool) -> type[Level]:
     """How to compute with weights of this type on their device.
 
@@ -196,25 +170,19 @@ def kind_of_level(weight: Tensor, quantize: Quantize | None, *, graphs: bool) ->
     if graphs and not weight.is_cuda:
         raise UserError("graphs=true needs a CUDA device")
     single = weight.device.type == "cpu" and weight.dtype == torch.float32
-    if quantize and not single:
-        raise UserError("quantize=int8 needs weights in float32 on a processor")
-    if quantize:
-        return Int8Level
-    if graphs:
-        return GraphLevel
-    return NativeLevel if single and find_spec("numba") else Level
+    if quantize and not (single and find_spec("numba")):
+        raise UserError(
+            "quantize=int8 needs weights in float32 on a processor, and numba "
+            "(pip install notagen[fast])"
+        )
+    if single and find_spec("numba"):
+        from notagen.model.native_level import Int8Level, NativeLevel
+
+        return Int8Level if quantize else NativeLevel
+    return GraphLevel if graphs else Level
 
 
-def _values(part: Linear) -> Affine:
+def values(part: Linear) -> Affine:
+    """The same tensors without their gradients."""
     assert isinstance(part, Affine)
     return Affine(part.weight.detach(), part.bias.detach())
-
-
-def _rounded(part: Linear) -> Linear:
-    assert isinstance(part, Affine)
-    return Int8(part)
-
-
-def _arrays(part: Linear) -> tuple[Array, Array]:
-    assert isinstance(part, Affine)
-    return part.weight.numpy(), part.bias.numpy()

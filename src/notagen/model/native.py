@@ -15,64 +15,48 @@ import numpy as np
 import numpy.typing as npt
 
 from notagen.model.config import HEAD_SIZE
+from notagen.model.products import OPTIONS, Matrix, linear
+from notagen.patches import PATCH_SIZE, VOCABULARY
 
 Array = npt.NDArray[np.float32]
+Norm = tuple[Array, ...]
+"""Weight and bias of a layer norm, [hidden] each."""
 Indices = npt.NDArray[np.int64]
+
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+IMPORTED = "11208f2ad9a651e1"
+"""Of `products` and `vectors`: numba compiles anew what it kept when this file has changed, and
+does not look at others."""
 
 MOST_ROWS = 32
 """From here on a matrix product of torch is as fast."""
 
-_ROWS = 64  # of a matrix; with 64·768 floats they stay in the second cache
 _SCALE = np.float32(1 / math.sqrt(HEAD_SIZE))
 _HALF, _ONE, _EPSILON = np.float32(0.5), np.float32(1), np.float32(1e-5)
+_LOG2_E, _LN_2 = np.float32(1 / math.log(2)), np.float32(math.log(2))
 _GELU = np.float32(math.sqrt(2 / math.pi)), np.float32(0.044715)
 
 
 def compiled(function: Function) -> Function:
-    """Sums may be taken in any order, so that they use vector units; NaN and infinity count."""
-    order = {"reassoc", "contract", "nsz", "arcp"}
-    return cast(Function, numba.njit(cache=True, error_model="numpy", fastmath=order)(function))
-
-
-@compiled
-def linear(x: Array, weight: Array, bias: Array) -> Array:
-    """[tokens, in] times [out, in], plus [out] -> [tokens, out]."""
-    y = np.empty((len(x), len(weight)), np.float32)
-    if len(x) == 1:
-        for row in range(len(weight)):
-            total = bias[row]
-            for column in range(weight.shape[1]):
-                total += weight[row, column] * x[0, column]
-            y[0, row] = total
-        return y
-    last = len(x) - 1
-    for start in range(0, len(weight), _ROWS):
-        # Four tokens at a time, so that each weight is read once for all; the last one is
-        # computed again in the place of those that are missing.
-        for token in range(0, len(x), 4):
-            a, b, c, d = token, min(token + 1, last), min(token + 2, last), min(token + 3, last)
-            xa, xb, xc, xd = x[a], x[b], x[c], x[d]
-            for row in range(start, min(start + _ROWS, len(weight))):
-                ya = yb = yc = yd = bias[row]
-                for column in range(weight.shape[1]):
-                    w = weight[row, column]
-                    ya += w * xa[column]
-                    yb += w * xb[column]
-                    yc += w * xc[column]
-                    yd += w * xd[column]
-                y[a, row], y[b, row], y[c, row], y[d, row] = ya, yb, yc, yd
-    return y
+    """Once for each machine."""
+    return cast(Function, numba.njit(cache=True, **OPTIONS)(function))
 
 
 @compiled
 def layer_norm(x: Array, weight: Array, bias: Array) -> Array:
     """[tokens, hidden], twice."""
     y = np.empty_like(x)
+    width = np.float32(x.shape[1])
     for token in range(len(x)):
-        centred = x[token] - x[token].sum() / np.float32(x.shape[1])
-        variance = (centred * centred).sum() / np.float32(x.shape[1])
-        y[token] = centred * (_ONE / np.sqrt(variance + _EPSILON)) * weight + bias
+        own, normed = x[token], y[token]
+        mean = own.sum() / width
+        variance = np.float32(0)
+        for i in range(len(own)):
+            variance += (own[i] - mean) * (own[i] - mean)
+        scale = _ONE / np.sqrt(variance / width + _EPSILON)
+        for i in range(len(own)):
+            normed[i] = (own[i] - mean) * scale * weight[i] + bias[i]
     return y
 
 
@@ -102,6 +86,23 @@ def gelu(x: Array) -> None:
 
 
 @compiled
+def exponential(x: Array) -> None:
+    """e to the power of numbers up to 0, in place."""
+    for i in range(len(x)):
+        v = max(x[i], np.float32(-87))
+        halvings = np.rint(v * _LOG2_E)
+        v -= halvings * _LN_2
+        p = np.float32(1 / 720) * v + np.float32(1 / 120)
+        p = p * v + np.float32(1 / 24)
+        p = p * v + np.float32(1 / 6)
+        p = p * v + _HALF
+        p = p * v + _ONE
+        p = p * v + _ONE
+        exponent = np.int32((np.int32(halvings) + np.int32(127)) << np.int32(23))
+        x[i] = p * exponent.view(np.float32)
+
+
+@compiled
 def attend(qkv: Array, cached: Array, rows: Indices, positions: Indices) -> Array:
     """Attend with one token in each of some rows: [n, 3·hidden] -> [n, hidden].
 
@@ -125,11 +126,9 @@ def attend(qkv: Array, cached: Array, rows: Indices, positions: Indices) -> Arra
                 for i in range(HEAD_SIZE):
                     score += query[i] * key[past, i]
                 weights[past] = score * _SCALE
-            best = weights.max()
-            total = np.float32(0)
-            for past in range(end):
-                weights[past] = np.exp(weights[past] - best)
-                total += weights[past]
+            weights -= weights.max()
+            exponential(weights)
+            total = weights.sum()
             out = attended[token, start : start + HEAD_SIZE]
             for past in range(end):
                 share = weights[past] / total
@@ -139,9 +138,37 @@ def attend(qkv: Array, cached: Array, rows: Indices, positions: Indices) -> Arra
 
 
 @compiled
-def project(x: Array, norm: tuple[Array, Array], affine: tuple[Array, Array]) -> Array:
+def embed(table: Array, places: Array, patches: Indices, positions: Indices) -> Array:
+    """Patches [n, 16] as sums of a row of [16·128, hidden] a character, and one of `places`."""
+    x = np.empty((len(patches), table.shape[1]), np.float32)
+    for token in range(len(patches)):
+        x[token] = places[positions[token]]
+        for slot in range(PATCH_SIZE):
+            x[token] += table[slot * VOCABULARY + patches[token, slot]]
+    return x
+
+
+@compiled
+def look_up(tables: tuple[Array, ...], slot: int, ids: Indices) -> tuple[Array, Array]:
+    """Rows of two tables, [slots, 128, width]: [n, width] of each."""
+    first = np.empty((len(ids), tables[0].shape[2]), np.float32)
+    second = np.empty((len(ids), tables[1].shape[2]), np.float32)
+    for token in range(len(ids)):
+        first[token] = tables[0][slot, ids[token]]
+        second[token] = tables[1][slot, ids[token]]
+    return first, second
+
+
+@compiled
+def multiply(x: Array, matrix: Matrix) -> Array:
+    """A matrix: [tokens, in] -> [tokens, out]."""
+    return linear(x, matrix)
+
+
+@compiled
+def project(x: Array, norm: Norm, matrix: Matrix) -> Array:
     """A layer norm and a matrix: [tokens, in] -> [tokens, out]."""
-    return linear(layer_norm(x, norm[0], norm[1]), affine[0], affine[1])
+    return linear(layer_norm(x, norm[0], norm[1]), matrix)
 
 
 @compiled
@@ -151,14 +178,14 @@ def finish(
     cached: Array,
     rows: Indices,
     positions: Indices,
-    weights: tuple[tuple[Array, Array], ...],
+    weights: tuple[Matrix | Norm, ...],
 ) -> Array:
     """A block from its projection on: attention, and the half after it; [n, hidden], twice.
 
     Weights are those of attn_out, ln_2, mlp_in and mlp_out.
     """
     attn_out, ln_2, mlp_in, mlp_out = weights
-    x = x + linear(attend(qkv, cached, rows, positions), attn_out[0], attn_out[1])
+    x = x + linear(attend(qkv, cached, rows, positions), attn_out)
     inner = project(x, ln_2, mlp_in)
     gelu(inner)
-    return x + linear(inner, mlp_out[0], mlp_out[1])
+    return x + linear(inner, mlp_out)
