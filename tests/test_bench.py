@@ -21,6 +21,7 @@ TOY = ModelConfig(patch_layers=1, char_layers=1, hidden_size=64, patch_length=64
 SUITE = Suite(
     rounds=1,
     product=64,
+    memory=1,
     steps=(Step("toy", TOY, pieces=2, patches=16, goals=("2", "at most 1")),),
     pairs=(Preferring("toy", TOY, patches=16, goal="3"),),
     writings=(
@@ -42,6 +43,8 @@ def test_every_work_is_in_the_table(rows):
     works = " ".join(row.work for row in rows)
     for work in (
         "matrix product",
+        "memory",
+        "write toy, its weights read from memory",
         "train toy 2×16",
         "DPO toy 2×16",
         "write toy, context 8, batch 3",

@@ -18,7 +18,7 @@ from notagen.generation import Sampling, generate
 from notagen.generation.sampling import patch_noise
 from notagen.model import Decoder, ModelConfig, NotaGen
 from notagen.model.level import Quantize
-from notagen.patches import EOS, PAD, PATCH_SIZE, encode_prompt
+from notagen.patches import EOS, PAD, PATCH_SIZE, VOCABULARY, encode_prompt
 
 _CHECKED = 4  # patches written greedily by both
 _SAMPLING = Sampling(align="off")  # as published
@@ -48,8 +48,11 @@ class Writing:
     whole: int = 0
 
 
-def rows(writing: Writing, rounds: int, threads: int) -> Iterator[Row]:
-    """Milliseconds a patch of one piece; the reference writes one piece at a time."""
+def rows(writing: Writing, rounds: int, threads: int, rate: float) -> Iterator[Row]:
+    """Milliseconds a patch of one piece; the reference writes one piece at a time.
+
+    ``rate`` is that of memory, in bytes a second.
+    """
     with_threads = f", {writing.threads} threads" if writing.threads else ""
     threads = writing.threads or threads
     with (
@@ -63,6 +66,10 @@ def rows(writing: Writing, rounds: int, threads: int) -> Iterator[Row]:
             measured = alternate((theirs, context), (own, place), rounds)
             name = f"write {writing.size}, context {place}{with_threads}"
             yield from timed(name, "ms a patch", measured, goal)
+        name = f"write {writing.size}, its weights read from memory"
+        milliseconds = 1e3 * weights_read(writing) / rate
+        remark = "at the rate above; in int8 a quarter; smaller models stay in the caches"
+        yield Row(name, "ms a patch", milliseconds, remark=remark)
         if writing.rounded:
             name = f"write {writing.size}, int8"
             nats = own("divergence").result
@@ -73,6 +80,15 @@ def rows(writing: Writing, rounds: int, threads: int) -> Iterator[Row]:
                 name = f"generate() {writing.size}, {writing.whole} patches, batch {batch}"
                 remark = "prefill, form and checks of the text included; 16 characters a patch"
                 yield from timed(name, "ms a patch", measured, remark=remark)
+
+
+def weights_read(writing: Writing) -> float:
+    """Bytes that a patch of one piece takes: the patch level once, the char level each time."""
+    config, real = writing.config, score(_context(writing) + writing.patches)
+    block = 12 * config.hidden_size**2
+    characters = float((real[1:] != PAD).sum()) / (len(real) - 1)
+    char_level = config.char_layers * block + config.hidden_size * VOCABULARY
+    return 4 * (config.patch_layers * block + characters * char_level)
 
 
 def reference(writing: Writing) -> Works:

@@ -1,4 +1,4 @@
-"""What the machine can do at best: a product of large matrices."""
+"""What the machine can do at best: a product of large matrices, and reading memory."""
 
 from __future__ import annotations
 
@@ -21,6 +21,22 @@ def flops_per_second(size: int, rounds: int, threads: int, device: str = "cpu") 
     """
     with Side(partial(_works, size, device), threads, device) as side:
         return max(1 / side("multiply").cost[clock(threads, device)] for _ in range(1 + rounds))
+
+
+def bytes_per_second(megabytes: int, rounds: int) -> float:
+    """The fastest of so many readings of memory by one thread, from end to end."""
+    with Side(partial(_reading, megabytes), threads=1) as side:
+        return max(1 / side("read").cost["CPU"] for _ in range(1 + rounds))
+
+
+def _reading(megabytes: int) -> Works:
+    numbers = torch.ones(megabytes * 250_000)  # of four bytes
+
+    def read() -> int:
+        numbers.dot(numbers)
+        return megabytes * 1_000_000
+
+    return {"read": read}
 
 
 def _works(size: int, device: str) -> Works:

@@ -31,6 +31,7 @@ class Suite:
     Args:
         rounds: of reference and ours in turn, after one to warm up.
         product: width of the matrices whose product is the peak.
+        memory: megabytes that are read to know how fast they can be.
         steps: training steps; items of a loader are set beside the first.
         pairs: steps of preference optimisation.
         writings: sizes that write music.
@@ -42,6 +43,7 @@ class Suite:
 
     rounds: int
     product: int
+    memory: int
     steps: tuple[Step, ...]
     pairs: tuple[Preferring, ...]
     writings: tuple[Writing, ...]
@@ -54,6 +56,8 @@ class Suite:
         """Measure everything, one figure after another."""
         best = peak.flops_per_second(self.product, self.rounds, threads)
         yield Row("matrix product", "GFLOPS", best / 1e9, remark="the peak below")
+        rate = peak.bytes_per_second(self.memory, self.rounds)
+        yield Row("memory", "GB/s", rate / 1e9, remark="read by one thread")
         first, *others = self.steps
         measured = list(training.rows(first, self.rounds, threads, best))
         yield from measured
@@ -62,7 +66,7 @@ class Suite:
         for pair in self.pairs:
             yield from preferring.rows(pair, self.rounds, threads)
         for writing in self.writings:
-            yield from generating.rows(writing, self.rounds, threads)
+            yield from generating.rows(writing, self.rounds, threads, rate)
         for learning in self.learnings:
             yield from aligning.rows(learning, self.rounds, threads)
         prepared, scores = preparing.measure(self.chorales, self.movement, self.rounds, threads)
@@ -112,6 +116,7 @@ def suite(*, quick: bool, slow: bool, rounds: int | None = None) -> Suite:
     return Suite(
         rounds=rounds or (2 if quick else 3),
         product=2048,
+        memory=1000,
         steps=tuple(steps),
         pairs=tuple(pairs),
         writings=tuple(writings),
