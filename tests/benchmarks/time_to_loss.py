@@ -79,13 +79,13 @@ class Stopwatch(L.Callback):
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make time-to-loss", description=__doc__)
-    parser.add_argument("--bits", type=float, default=2.0, help="a character, to be reached")
+    parser.add_argument("--bits", type=float, default=1.0, help="a character, to be reached")
     parser.add_argument("--minutes", type=float, default=30.0, help="of processor, each run")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each preset")
     parser.add_argument("--presets", nargs="+", choices=PRESETS, default=list(PRESETS))
     parser.add_argument("--threads", type=int, default=2, help="of torch")
     parser.add_argument("--corpus", type=Path, default=Path("datasets/chorales"))
-    parser.add_argument("--every", type=int, default=50, help="steps between two validations")
+    parser.add_argument("--every", type=int, default=25, help="steps between two validations")
     parser.add_argument("--out", type=Path, default=Path("runs/time_to_loss.json"))
     options = parser.parse_args()
     runs = []
