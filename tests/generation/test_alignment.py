@@ -70,10 +70,13 @@ def test_a_voice_is_judged_before_its_line_is_whole(beginning):
         ("[V:1]C4|[V:2]C3 (3CDE|[V:3]A4|", "[V:1]C4|[V:2]C3 z|[V:3]A4|"),
         ("[V:1]C4|[V:2]C3 D->D|[V:3]A4|", "[V:1]C4|[V:2]C3 D|[V:3]A4|"),
         ("[V:1]C4|[V:2]%|[V:3]A4|", "[V:1]C4|[V:3]A4|"),
+        ("[V:1]C4|[V:2].C2 .D2 .E2|[V:3]A4|", "[V:1]C4|[V:2].C2 .D2|[V:3]A4|"),
     ],
 )
 def test_repair_cuts_fills_and_leaves_out(line, expected):
-    assert repaired(f"[r:3/4]{line}\n", VOICES) == f"[r:3/4]{expected}\n"
+    found = repaired(f"[r:3/4]{line}\n", VOICES)
+    assert found == f"[r:3/4]{expected}\n"
+    assert first_deviation(found, VOICES) is None
 
 
 def test_nothing_readable_is_not_repaired():

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import TypeVar
 
-from notagen.generation.alignment import length, parts
+from notagen.generation.alignment import length, only_bar, parts
 from notagen.generation.marks import MARK
 from notagen.notation import Bar, bar_duration, print_length, tokens
 from notagen.notation.reading import split_bars
@@ -38,15 +38,22 @@ def repaired(line: str, voices: Sequence[str]) -> str | None:
         return None
     duration = _most_common(length(bar) or Fraction(0) for bar in bars.values())
     left, right = _most_common((bar.left, bar.right or "|") for bar in bars.values())
-    fitted = {voice: _fitted(bars[voice].text, duration) for voice in voices if voice in bars}
-    music = "".join(f"[V:{voice}]{left}{text}{right}" for voice, text in fitted.items())
+    model = Bar("", right, left)
+    music = "".join(
+        f"[V:{voice}]{left}{_fitted(bars[voice].text, duration, model)}{right}"
+        for voice in voices
+        if voice in bars
+    )
     mark = MARK.match(line)
     return f"{mark[0] if mark else ''}{music}\n"
 
 
-def _fitted(text: str, duration: Fraction) -> str:
-    """The longest beginning of a bar that leaves room for nothing, or for a rest."""
-    if bar_duration(text) == duration:
+def _fitted(text: str, duration: Fraction, model: Bar) -> str:
+    """The longest beginning of a bar that leaves room for nothing, or for a rest.
+
+    ``model`` has the barlines it will stand between.
+    """
+    if _fits(text, duration, model):
         return text
     found = tokens(text)
     for end in range(len(found), 0, -1):
@@ -54,9 +61,15 @@ def _fitted(text: str, duration: Fraction) -> str:
         missing = duration - (bar_duration(beginning) or duration)
         with_rest = f"{beginning} z{print_length(missing)}" if missing > 0 else beginning
         # A beginning that ends inside a tuplet or a broken rhythm would draw the rest into it.
-        if found[end - 1].kind != "tie" and bar_duration(with_rest) == duration:
+        if found[end - 1].kind != "tie" and _fits(with_rest, duration, model):
             return with_rest
     return f"z{print_length(duration)}"
+
+
+def _fits(text: str, duration: Fraction, model: Bar) -> bool:
+    """Whether it lasts as long, and is read as that between these barlines: ``.`` joins one."""
+    read = only_bar(f"{model.left}{text}{model.right}")
+    return bar_duration(text) == duration and read == model._replace(text=text)
 
 
 def _most_common(values: Iterable[_T]) -> _T:
