@@ -58,7 +58,7 @@ datasets/music21/dataset_dict.json: | $(VENV)/notagen
 DPO := runs/dpo_demo
 ENCODERS := runs/encoders
 
-dpo-demo: $(DPO)/seed-0/dpo-4/report.md $(DPO)/seed-1/dpo-2/report.md $(DPO)/seed-2/dpo-2/report.md ## Align the chain's model with a music encoder, three times (25 min after chain)
+dpo-demo: $(DPO)/seed-0/dpo-4/report.md $(DPO)/seed-1/dpo-2/report.md $(DPO)/seed-2/dpo-2/report.md ## Align the chain's model with a music encoder, three times (30 min after chain)
 	@for report in $^; do echo; echo "$$report"; sed '/^$$/q' $$report; done
 
 $(DPO)/seed-0/dpo-4/report.md: $(CHAIN)/finetune/model/model.safetensors $(ENCODERS)/judge/model/model.safetensors
