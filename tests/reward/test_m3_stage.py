@@ -66,9 +66,13 @@ def test_a_dry_run_keeps_nothing(run, corpus, capfd):
     assert not Path("runs/dry/m3/model").exists()
 
 
-def test_it_cannot_start_from_a_language_model(run, corpus):
-    with pytest.raises(SystemExit, match="init_from"):
-        run("train", *SMALL, f"corpus.prepared={corpus}", "init_from=somewhere")
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [("init_from=somewhere", "leave out init_from"), ("trainer=fsdp", "trainer=ddp")],
+)
+def test_what_it_cannot_do_is_said(run, corpus, key, said):
+    with pytest.raises(SystemExit, match=said):
+        run("train", *SMALL, f"corpus.prepared={corpus}", key)
 
 
 @pytest.mark.slow
