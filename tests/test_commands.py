@@ -55,11 +55,36 @@ def test_generate_keeps_every_piece_and_says_what_became_of_it(run, weights, cap
         (["weights=nowhere"], "no weights at nowhere"),
         (["formats=[docx]"], "choose from abc, musicxml"),
         (["prompt.period=Baroque"], "prompt.composer, prompt.instrumentation is missing"),
+        (["formats=docx"], "format docx is unknown"),
+        (["n=0"], "n must be a whole number from 1 on, not 0"),
+        (["rows=0"], "rows must be a whole number from 1 on, not 0"),
+        (["most_patches=many"], "most_patches must be a whole number from 1 on, not many"),
+        (["out=model/config.json"], "is a file; give a folder as out="),
     ],
 )
 def test_generate_says_what_is_wrong(run, weights, overrides, message):
     with pytest.raises(SystemExit, match=message):
         run("generate", f"weights={weights}", *overrides)
+
+
+def test_generate_leaves_nothing_of_an_earlier_piece(run, weights):
+    Path("pieces").mkdir()
+    earlier = [Path("pieces", f"piece-001{end}") for end in (".pdf", ".mid", "-1.svg")]
+    others = [Path("pieces", name) for name in ("piece-002.pdf", "piece-0011.pdf", "notes.txt")]
+    for path in (*earlier, *others):
+        path.touch()
+    run("generate", f"weights={weights}", "out=pieces", "most_patches=8", "formats=abc")
+    assert not any(path.exists() for path in earlier)
+    assert all(path.exists() for path in others)
+
+
+def test_prompts_become_what_patches_can_hold(run, weights):
+    save_known([Prompt("Romantic", "Dvorak, Antonin", "Chamber")], weights)
+    prompt = ("prompt.period=Romantic", "prompt.composer='Dvořák, Antonín'")
+    ask = (*prompt, "prompt.instrumentation=Chamber", "out=pieces", "most_patches=8", "formats=abc")
+    run("generate", f"weights={weights}", *ask)
+    written = Path("pieces/piece-001.txt").read_text()
+    assert written.startswith("%Romantic\n%Dvorak, Antonin\n%Chamber\n")
 
 
 def test_weights_of_something_else_are_refused(run, tmp_path):
@@ -92,6 +117,14 @@ def test_evaluate_prints_bits_beside_a_model_of_counts(run, weights, corpus, cap
     assert 6 < bits < 9, "an untrained model knows little more than log2(128) = 7"
     assert 1 < figures["order_6_bits_per_character"] < 4
     assert f"bits_per_character: {bits}" in capfd.readouterr().out
+
+
+def test_evaluate_makes_the_folder_of_its_figures(run, weights, corpus):
+    known = (f"weights={weights}", f"corpus.prepared={corpus}", "select='bars < 63'")
+    run("evaluate", *known, "order=0", "out=new/figures.json")
+    assert "order_0_bits_per_character" in json.loads(Path("new/figures.json").read_text())
+    with pytest.raises(SystemExit, match="order=-1 is no number of characters"):
+        run("evaluate", *known, "order=-1")
 
 
 def test_the_wheel_holds_the_configuration_and_runs_anywhere(tmp_path):

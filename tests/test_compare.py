@@ -27,3 +27,5 @@ def test_each_stage_is_compared_with_its_start_on_its_own_pieces(run, corpus, ca
 def test_a_run_without_stages_is_said(run):
     with pytest.raises(SystemExit, match="holds none of pretrain, posttrain, finetune"):
         run("compare", "run=runs/nothing")
+    with pytest.raises(SystemExit, match="holds none of pretrain; train"):
+        run("compare", "run=runs/nothing", "stages=pretrain")

@@ -50,3 +50,11 @@ def test_fails_below_the_floor(run, folder):
 def test_names_the_collections(run, folder):
     with pytest.raises(SystemExit, match="choose from airs, songs"):
         run("roundtrip", "corpus=folder", f"corpus.path={folder}", "collections=[odes]")
+    with pytest.raises(SystemExit, match="no collection odes"):
+        run("roundtrip", "corpus=folder", f"corpus.path={folder}", "collections=odes")
+
+
+@pytest.mark.parametrize("key", ["limit", "processes"])
+def test_nothing_to_do_is_refused(run, folder, key):
+    with pytest.raises(SystemExit, match=f"{key}=0 leaves nothing to do"):
+        run("roundtrip", "corpus=folder", f"corpus.path={folder}", f"{key}=0")

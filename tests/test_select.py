@@ -24,12 +24,19 @@ def test_the_pieces_most_like_the_reference_are_a_corpus_of_their_own(run, corpu
     assert card["pieces"] == {"train": 3, "validation": 2}
 
 
+def test_a_corpus_is_not_replaced_by_a_part_of_itself(run, corpus):
+    known = (f"corpus.prepared={corpus}", f"encoder={ENCODER}", "like='bars < 20'")
+    with pytest.raises(SystemExit, match="is the corpus to choose from"):
+        run("select", *known, f"out={corpus}/../{corpus.name}")
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
         (["like='bars < 2'"], "no training pieces like"),
         (["like='colour == 3'"], "cannot choose pieces by"),
         (["like='bars < 20'", "share=0"], "not a share"),
+        (["like='bars < 20'", "share=half"], "not a share"),
         (["like='bars < 20'", "encoder=nowhere"], "no music encoder at nowhere"),
     ],
 )

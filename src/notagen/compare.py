@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 def main(config: DictConfig) -> None:
     """Print loss and bits on each stage's own validation pieces, before and after it."""
     run = Path(config.run)
-    stages = [run / name for name in config.stages if (run / name / "model").is_dir()]
+    names = [config.stages] if isinstance(config.stages, str) else config.stages
+    stages = [run / name for name in names if (run / name / "model").is_dir()]
     if not stages:
-        raise UserError(f"{run} holds none of {', '.join(config.stages)}; train them first")
+        raise UserError(f"{run} holds none of {', '.join(names)}; train them first")
     processor.settle()
 
     from rich.console import Console

@@ -15,6 +15,11 @@ from notagen.errors import UserError
 @command("evaluate")
 def main(config: DictConfig) -> None:
     """Print bits per character on the validation pieces, beside a model of character counts."""
+    if config.order < 0:
+        raise UserError(f"order={config.order} is no number of characters; choose 0 or more")
+    out = None if config.out is None else Path(config.out)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
     processor.settle()
 
     from rich.progress import track
@@ -58,8 +63,8 @@ def main(config: DictConfig) -> None:
     }
     for name, value in result.items():
         print(f"{name}: {value}")
-    if config.out is not None:
-        Path(config.out).write_text(json.dumps({"weights": config.weights, **result}) + "\n")
+    if out is not None:
+        out.write_text(json.dumps({"weights": config.weights, **result}) + "\n")
 
 
 if __name__ == "__main__":

@@ -31,12 +31,18 @@ def main(config: DictConfig) -> None:
 
     prompt = _prompt(plain(config.prompt))
     check_known(prompt, Path(config.weights))
-    check_formats(config.formats)
+    formats = [config.formats] if isinstance(config.formats, str) else list(config.formats)
+    check_formats(formats)
+    for key in ("n", "rows", "most_patches"):
+        if not (isinstance(config[key], int) and config[key] >= 1):
+            raise UserError(f"{key} must be a whole number from 1 on, not {config[key]}")
+    out = Path(config.out)
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file; give a folder as out=")
     sampling = build(config.sampling)
     asked = {name: value for name, value in plain(config.form).items() if value is not None}
     form = Form(**asked)
     model = _placed(weights.load(config.weights), str(config.precision))
-    out = Path(config.out)
     announce(
         "generate",
         {
@@ -45,7 +51,7 @@ def main(config: DictConfig) -> None:
             "prompt": ", ".join(prompt) if prompt else "none",
             "form": ", ".join(f"{name} {value}" for name, value in asked.items()) or "free",
             "alignment": sampling.align,
-            "formats": ", ".join(config.formats),
+            "formats": ", ".join(formats),
             "out": out,
         },
     )
@@ -65,7 +71,7 @@ def main(config: DictConfig) -> None:
     saved = []
     pieces = []
     for piece in track(written, "writing pieces", total=config.n):
-        saved.append(save(piece, out, config.formats))
+        saved.append(save(piece, out, formats))
         pieces.append(encode(piece.text)[: model.config.patch_length])
     saved.sort(key=lambda piece: piece.name)
     write_index(saved, out)
@@ -90,7 +96,9 @@ def _placed(model: NotaGen, precision: str) -> NotaGen:
 
 
 def _prompt(labels: dict[str, str | None]) -> Prompt | None:
-    given = {name: label for name, label in labels.items() if label is not None}
+    from notagen.notation import plain_line
+
+    given = {name: plain_line(str(label)) for name, label in labels.items() if label is not None}
     if not given:
         return None
     if len(given) < len(labels):

@@ -22,6 +22,8 @@ def main(config: DictConfig) -> None:
     out = str(config.out)
     if config.engine not in ENGINES:
         raise UserError(f"engine={config.engine} is not known; choose from {', '.join(ENGINES)}")
+    if config.processes is not None and config.processes < 1:
+        raise UserError(f"processes={config.processes} reads nothing; choose 1 or more")
     if is_prepared(out) and not config.overwrite:
         print(f"{out} is already prepared; overwrite=true makes it anew")
         return
@@ -47,6 +49,12 @@ def main(config: DictConfig) -> None:
         engine=ENGINES[config.engine],
     )
     print(page(config.corpus.name, card))
+    for split in ("train", "validation"):
+        if not card["pieces"].get(split):
+            print(
+                f"no piece came into the {split} split, without which nothing can be trained; "
+                "change rules.validation_share and give overwrite=true"
+            )
     print(f"prepared corpus: {out}")
 
 

@@ -39,6 +39,9 @@ def main(config: DictConfig) -> None:
     """Convert the scores of ``corpus``, print the agreement by collection, and check the floors."""
     from rich.progress import track
 
+    for key in ("limit", "processes"):
+        if config[key] is not None and config[key] < 1:
+            raise UserError(f"{key}={config[key]} leaves nothing to do; choose 1 or more")
     files = _choose(config)
     jobs = [(name, path) for name, paths in files.items() for path in paths]
     announce("roundtrip", {"collections": ", ".join(files), "files": len(jobs)})
@@ -61,6 +64,8 @@ def _choose(config: DictConfig) -> dict[str, list[Path]]:
     for source in build(config.corpus.sources)():
         found.setdefault(source.piece.split("/")[0], []).append(source.path)
     names = config.collections or list(found)
+    if isinstance(names, str):
+        names = [names]
     if unknown := [name for name in names if name not in found]:
         raise UserError(f"there is no collection {unknown[0]}; choose from {', '.join(found)}")
     return {name: _spread(found[name], config.limit) for name in names}
@@ -96,7 +101,7 @@ def _passes(total: Result, floor: float) -> bool:
 
 
 def table(results: Iterable[Result]) -> str:
-    """Print a row a collection: counts, then the F1 of each kind (a dash: the scores have none)."""
+    """A row a collection: counts, then the F1 of each kind (a dash: the scores have none)."""
     head = (
         "collection",
         "files",

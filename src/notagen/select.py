@@ -23,9 +23,11 @@ _AT_ONCE = 64  # pieces between two steps of the progress bar
 @command("select")
 def main(config: DictConfig) -> None:
     """Write a corpus of the ``share`` whose features are nearest to the mean of ``like``'s."""
-    if not 0 < config.share <= 1:
+    if isinstance(config.share, str) or not 0 < config.share <= 1:
         raise UserError(f"share={config.share} is not a share; choose one above 0 and up to 1")
     source, out = Path(config.corpus.prepared), Path(config.out)
+    if out.resolve() == source.resolve():
+        raise UserError(f"{out} is the corpus to choose from; give another folder as out=")
     processor.settle()
 
     from notagen import reward

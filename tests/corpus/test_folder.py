@@ -71,13 +71,21 @@ def test_labels_come_from_a_table_first(tmp_path, form):
         ("labels.jsonl", '{"file": "a.abc"\n', "line 1 of .* is not JSON"),
         ("labels.jsonl", "[]\n", "line 1 of .* is not a JSON object"),
         ("labels.txt", "", "not a .csv or .jsonl file"),
+        ("labels.csv", "file,composer\na.abc,Fauré\n", "not in UTF-8"),
     ],
 )
 def test_labels_that_cannot_be_meant_are_refused(tmp_path, name, table, message):
     put(tmp_path, "a.abc")
-    (tmp_path / name).write_text(table)
+    (tmp_path / name).write_text(table, encoding="latin-1")
     with pytest.raises(ValueError, match=message):
         folder(str(tmp_path), str(tmp_path / name))
+
+
+def test_labels_may_be_numbers(tmp_path):
+    put(tmp_path, "a.abc")
+    (tmp_path / "labels.jsonl").write_text('{"file": "a.abc", "period": 1850}\n')
+    [source] = folder(str(tmp_path), str(tmp_path / "labels.jsonl"))
+    assert source.labels == Prompt("1850", "", "")
 
 
 def test_folders_without_scores_are_refused(tmp_path):

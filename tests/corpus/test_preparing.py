@@ -184,6 +184,29 @@ def test_shares_beyond_one_are_refused(run, rule):
         run("prepare", f"rules.{rule}=1.5")
 
 
+def test_a_similarity_of_none_is_refused_and_one_leaves_out_what_is_equal(tmp_path):
+    with pytest.raises(ValueError, match="makes all pieces the same"):
+        Rules(similarity=0)
+    scores = tmp_path / "scores"
+    write_melodies(scores, range(3))
+    (scores / "again.abc").write_text(abc(melody(1)))
+    rows, rejected, _ = prepared(scores, tmp_path / "out", Rules(similarity=1))
+    assert len(pieces(rows)) == 3
+    assert set(rejected) == {"again.abc"}
+
+
+def test_a_corpus_without_validation_pieces_is_said(run, tmp_path, capfd):
+    write_melodies(tmp_path / "scores", range(2))
+    scores = ("corpus=folder", f"corpus.path={tmp_path / 'scores'}", "out=out")
+    run("prepare", *scores, "rules.validation_share=0")
+    assert "no piece came into the validation split" in capfd.readouterr().out
+
+
+def test_no_processes_are_refused(run, tmp_path):
+    with pytest.raises(SystemExit, match="processes=-1 reads nothing"):
+        run("prepare", "processes=-1")
+
+
 def test_the_command_says_in_one_sentence_that_there_is_nothing_to_read(run, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(SystemExit, match=r"^notagen: there is no score in .*empty; [^\n]*$"):

@@ -5,7 +5,9 @@ from tests.corpus.melodies import abc, melody, musicxml
 
 from notagen.corpus.reading import Reader
 from notagen.corpus.sources import UNKNOWN, Source
+from notagen.data.pieces import prompt_of
 from notagen.notation import Tune
+from notagen.patches import encode
 from notagen.prompt import Prompt
 
 READER = Reader(largest=1_000_000)
@@ -41,6 +43,13 @@ def test_a_score_becomes_a_row(file):
     }
     assert Tune.parse(text).alignment().ok
     assert text.isascii()
+
+
+def test_labels_become_what_patches_can_hold(file):
+    labels = Prompt("Romantic", "Dvořák,\n Antonín", "Vocal–Orchestral")
+    [piece] = read(file("a.abc", abc(melody(1))), labels)["pieces"]
+    assert piece["row"]["composer"] == "Dvorak, Antonin"
+    encode(str(prompt_of(piece["row"])) + piece["row"]["text"])
 
 
 def test_tunes_of_a_book_are_numbered(file):

@@ -30,6 +30,7 @@ def test_every_row_of_the_table_finds_scores_and_labels_fully_or_not_at_all():
 
 
 def test_licensed_collections_are_read_on_request_alone():
+    assert music21("trecento") == music21(["trecento"])
     free = music21()
     everything = music21(LICENSED)
     assert not any(source.licence for source in free)

@@ -82,11 +82,21 @@ def test_even_an_untrained_model_keeps_to_the_form():
     assert Tune.parse(text + "[V:1]C6|\n").voices == ("1", "2")
 
 
+def test_one_voice_may_be_named_alone():
+    assert Form(voices="Flute") == Form(voices=("Flute",))
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         {"bars": 0},
         {"bars": 1001},
+        {"bars": "two"},
+        {"bars": 2.5},
+        {"metre": 3},
+        {"key": 5},
+        {"voices": 2.5},
+        {"voices": [1, 2]},
         {"metre": "3/5"},
         {"key": "H"},
         {"key": ""},

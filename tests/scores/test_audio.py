@@ -43,6 +43,12 @@ def test_silence() -> None:
     assert not sound.any()
 
 
+def test_half_an_hour_is_enough() -> None:
+    minutes = " | ".join(["A z7", *["z8"] * 35, "A8"])
+    sound, rate = samples(one_voice(f"[Q:1/4=4] {minutes}"))
+    assert len(sound) / rate <= 1801
+
+
 def test_wav() -> None:
     tune = one_voice("A2 B2 c2 d2")
     with wave.open(io.BytesIO(wav(tune))) as file:

@@ -31,6 +31,15 @@ def test_shows_notes_fermata_words_and_tempo(page: str) -> None:
     assert re.search(r"=\s100<", page)
 
 
+@pytest.mark.parametrize("tempo", ["3/8=60", "3/4=50", "7/16=80"])
+def test_dotted_tempi(tempo: str) -> None:
+    (plain,) = svg(one_voice("[Q:1/4=90]c8"))
+    (dotted,) = svg(one_voice(f"[Q:{tempo}]c8"))
+    outlines = '<path d="[^"]*" transform'
+    dots = len(re.findall(outlines, dotted)) - len(re.findall(outlines, plain))
+    assert dots == (2 if tempo.startswith("7") else 1)
+
+
 def test_needs_no_music_font(page: str) -> None:
     assert "font-face" not in page
     assert 'font-family="Leipzig"' not in page

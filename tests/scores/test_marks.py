@@ -1,11 +1,12 @@
 """Every mark of the dialect goes to music21 and MusicXML and comes back as the same text."""
 
 import pytest
-from music21 import expressions
-from tests.scores.pieces import DUET, one_voice, returned
+from music21 import converter, expressions
+from tests.scores.pieces import DUET, one_voice, returned, through_musicxml
 
 from notagen.notation import Tune
-from notagen.scores import from_music21, to_music21
+from notagen.scores import from_music21, to_midi, to_music21
+from notagen.scores.fields import parse_meter
 
 BARS = {
     "accidentals": "^D2 D2 =F2 _B2 | __A4 ^^c4",
@@ -57,6 +58,45 @@ def test_survives_music21(music: str) -> None:
 def test_survives_musicxml(music: str) -> None:
     tune = one_voice(music)
     assert returned(tune) == tune
+
+
+NONSENSE = {
+    "a unit length that is none": ("[L:x/y]c8 | [L:1/0]c8 | [L:]c8", 3),
+    "no tempo": ("[Q:1/4=0]c8 | [Q:1/0=5]c8 | [Q:0/4=100]c8", 3),
+    "a beat that no note lasts": ("[Q:5/8=40]c8 | [Q:3/7=40]c8", 2),
+    "tuplets in the time of none": ("(3:0cde (3:2:0fga", 6),
+    "words that begin as a chord": ('"Cmajmaj" c4 "Csus#b9" c4 | "C(" c4 "Cadd" c4', 4),
+}
+
+
+@pytest.mark.parametrize(("music", "notes"), NONSENSE.values(), ids=NONSENSE)
+def test_nonsense_loses_no_notes(music: str, notes: int) -> None:
+    tune = one_voice(music)
+    assert len(through_musicxml(tune).recurse().getElementsByClass("Note")) == notes
+    assert len(converter.parseData(to_midi(tune), format="midi").recurse().notes) == notes
+
+
+def test_a_tempo_keeps_its_pace_where_no_note_lasts_its_beat() -> None:
+    score = to_music21(one_voice("c4[Q:5/8=40]d4"))
+    (_, mark) = score.recurse().getElementsByClass("MetronomeMark")
+    assert (mark.number, mark.referent.quarterLength) == (100, 1)
+
+
+def test_a_transposition_that_is_none_is_left_out() -> None:
+    tune = one_voice("c8")
+    odd = Tune((*tune.header[:-1], "V:1 treble transpose=--5"), tune.bars)
+    assert len(to_music21(odd).recurse().notes) == 1
+
+
+def test_metres_of_no_music_are_free() -> None:
+    assert parse_meter("1000/1") is None
+    assert parse_meter("(100+100)/8") is None
+    assert parse_meter("(2+3)/8").numerator == 5
+
+
+def test_a_unit_length_may_change() -> None:
+    first, second = to_music21(one_voice("[L:1]c [L:1/16]c")).recurse().notes
+    assert (first.quarterLength, second.quarterLength) == (4, 0.25)
 
 
 def test_voices_share_a_staff() -> None:

@@ -9,6 +9,7 @@ from notagen.corpus.fingerprint import PERMUTATIONS, Signature, as_minhash
 # Candidates are looked for generously, and then compared: a duplicate that is missed may end up
 # in both training and validation, a candidate too many costs microseconds.
 _WEIGHTS = (0.1, 0.9)  # of false positives and false negatives
+_MOST = 0.95  # beyond, the index has too few bands, or none
 
 
 class Duplicates:
@@ -21,7 +22,7 @@ class Duplicates:
 
     def __init__(self, similarity: float) -> None:
         self.similarity = similarity
-        self._index = MinHashLSH(similarity, PERMUTATIONS, weights=_WEIGHTS)
+        self._index = MinHashLSH(min(similarity, _MOST), PERMUTATIONS, weights=_WEIGHTS)
         self._signatures: dict[str, Signature] = {}
 
     def find(self, signature: Signature) -> tuple[str, float] | None:

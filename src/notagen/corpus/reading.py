@@ -17,7 +17,7 @@ from notagen.corpus.guards import RefusedError, check
 from notagen.corpus.remote import local_file
 from notagen.corpus.sources import UNKNOWN, Source
 from notagen.errors import UserError
-from notagen.notation import NotationError, Tune, clean
+from notagen.notation import NotationError, Tune, clean, plain_line
 from notagen.scores import ScoreError, read_each
 
 if TYPE_CHECKING:  # readers need no Arrow
@@ -118,9 +118,9 @@ def _piece(name: str, labels: Prompt, tune: Tune) -> Piece:
     row: Row = {
         "piece": name,
         "text": text,
-        "period": labels.period,
-        "composer": labels.composer,
-        "instrumentation": labels.instrumentation,
+        "period": plain_line(labels.period),
+        "composer": plain_line(labels.composer),
+        "instrumentation": plain_line(labels.instrumentation),
         "key": key,
         "bars": len(tune.bars),
         "voices": len(tune.voices),

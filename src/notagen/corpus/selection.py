@@ -35,6 +35,8 @@ class Rules:
         for name in ("similarity", "validation_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"rules.{name}={getattr(self, name)} is not between 0 and 1")
+        if self.similarity == 0:
+            raise UserError("rules.similarity=0 makes all pieces the same; choose one above 0")
 
 
 class Selection:

@@ -50,7 +50,7 @@ def chorales() -> list[Source]:
     ]
 
 
-def music21(include: Collection[str] = ()) -> list[Source]:
+def music21(include: str | Collection[str] = ()) -> list[Source]:
     """The scores that music21 installs, as ``music21_labels.csv`` lists and labels them.
 
     Collections of a few works in other styles are held out, as the test split. Left out
@@ -58,15 +58,17 @@ def music21(include: Collection[str] = ()) -> list[Source]:
     format, files that reserve all rights, and music without bar lines.
 
     Args:
-        include: collections with restrictive or unclear terms that are wanted all the same.
+        include: collections with restrictive or unclear terms that are wanted all the same, or
+            one of them.
 
     Raises:
         UserError: ``include`` names something else than such a collection.
     """
+    include = {include} if isinstance(include, str) else set(include)
     with _TABLE.open(newline="") as file:
         table = list(csv.DictReader(file))
     choices = {row["collection"] for row in table if row["use"] == "include"}
-    unknown = sorted(set(include) - choices)
+    unknown = sorted(include - choices)
     if unknown:
         raise UserError(
             f"corpus.include does not know {', '.join(unknown)}; choose from "

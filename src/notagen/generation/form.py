@@ -47,25 +47,27 @@ class Form:
     metre: str | None = None
     key: str | None = None
     tempo: str | int | None = None
-    voices: int | Sequence[str] | None = None
+    voices: int | str | Sequence[str] | None = None
 
     def __post_init__(self) -> None:
-        if self.bars is not None and not 1 <= self.bars <= MOST_BARS:
+        if self.bars is not None and self.bars not in range(1, MOST_BARS + 1):
             raise UserError(f"form.bars must be from 1 to {MOST_BARS}, not {self.bars}")
-        if self.metre is not None and not _METRE.fullmatch(self.metre):
+        if self.metre is not None and not _METRE.fullmatch(str(self.metre)):
             raise UserError(f"form.metre must be like 3/4, C, C| or none, not {self.metre}")
-        if self.key is not None and not _is_key(self.key):
+        if self.key is not None and not _is_key(str(self.key)):
             raise UserError(f"form.key must be like G, Bb or F#min, not {self.key}")
         if isinstance(self.tempo, int):
             object.__setattr__(self, "tempo", f"1/4={self.tempo}")
         if self.tempo is not None and not _TEMPO.fullmatch(str(self.tempo)):
             raise UserError(f"form.tempo must be like 96 or 3/8=60, not {self.tempo}")
-        names = self.voices
-        count = names if isinstance(names, int) else None if names is None else len(names)
-        if count is not None and not 1 <= count <= _MOST_VOICES:
+        if isinstance(self.voices, str):
+            object.__setattr__(self, "voices", (self.voices,))
+        names = self.voices if isinstance(self.voices, Sequence) else ()
+        count = len(names) if isinstance(self.voices, Sequence) else self.voices
+        if count is not None and count not in range(1, _MOST_VOICES + 1):
             raise UserError(f"form.voices must be from 1 to {_MOST_VOICES}, not {count}")
-        for name in names if isinstance(names, Sequence) else ():
-            if not (name.isascii() and _NAME.fullmatch(name)):
+        for name in names:
+            if not (isinstance(name, str) and name.isascii() and _NAME.fullmatch(name)):
                 raise UserError(f"form.voices must be plain names without quotes, not {name!r}")
 
     def allowed(self, header: Sequence[str], line: str) -> str | None:

@@ -57,9 +57,12 @@ class Saved:
 def save(piece: Written, folder: Path, formats: Sequence[str]) -> Saved:
     """Write a piece in the given formats; its text as written is kept in any case.
 
-    A piece that cannot be read as a score stays a text, with the reason in what is returned.
+    A piece that cannot be read as a score stays a text, with the reason in what is returned. An
+    earlier piece of the same number is removed first.
     """
     name = f"piece-{piece.index + 1:03d}"
+    for earlier in (*folder.glob(f"{name}.*"), *folder.glob(f"{name}-*.svg")):
+        earlier.unlink()
     (folder / f"{name}.txt").write_text(piece.text)
     cost = piece.tally
     saved = Saved(

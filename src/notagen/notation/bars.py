@@ -128,8 +128,8 @@ def _written(text: str) -> Iterator[Token]:
             yield Token(kind, found, inner=tuple(_written(match["ornament"])))
         elif kind == "tuplet":
             p = int(match["p"])
-            q = int(match["q"] or _TUPLET_TIME.get(p, p))
-            yield Token(kind, found, tuplet=(p, q, int(match["r"] or p)))
+            q = int(match["q"] or 0) or _TUPLET_TIME[p]  # no music is in the time of none
+            yield Token(kind, found, tuplet=(p, q, int(match["r"] or 0) or p))
         else:
             yield Token(kind, found)
 

@@ -47,6 +47,11 @@ def clean(text: str) -> str:
     return "\n".join(line for line in kept if line.strip()) + "\n"
 
 
+def plain_line(text: str) -> str:
+    """Write a name as one line of the characters that patches hold: ``Dvořák`` as ``Dvorak``."""
+    return " ".join(_CONTROL.sub(" ", unidecode(text)).split())
+
+
 def _music(line: str) -> str:
     line = _LINE_BREAK.sub(lambda match: match[1] or "", _BAR_NUMBER.sub("", line))
     return _PLUS_DECORATION.sub(r"!\1!", _QUOTED.sub(_annotation, line))

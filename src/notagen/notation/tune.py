@@ -17,7 +17,7 @@ from notagen.notation.transpose import main_key, transpose
 
 _BARS_A_LINE = 6
 _METRE = re.compile(r"\(?\d+(?:\+\d+)*\)?/[1-9]\d*")
-_UNIT_LENGTH = re.compile(r"[1-9]\d*(?:/[1-9]\d*)?")
+UNIT_LENGTH = re.compile(r"[1-9]\d*(?:/[1-9]\d*)?")
 
 
 class Alignment(NamedTuple):
@@ -91,7 +91,7 @@ class Tune:
         if not field:
             short = self.metre is not None and self.metre < Fraction(3, 4)
             return Fraction(1, 16 if short else 8)
-        if not _UNIT_LENGTH.fullmatch(field):
+        if not UNIT_LENGTH.fullmatch(field):
             raise NotationError(f"L:{field} is not a note length; write it as L:1/8")
         return Fraction(field)
 

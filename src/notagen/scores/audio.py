@@ -16,20 +16,23 @@ RATE = 22_050  # samples a second
 _HARMONICS = (1.0, 0.5, 0.3, 0.15, 0.1, 0.05)  # loudness of the fundamental and its overtones
 _ATTACK, _RELEASE, _FADE = 0.015, 0.12, 1.2  # seconds; the last is how a held note decays
 _PEAK = 0.8
+_LONGEST = 1800  # seconds: what an untrained model writes would fill the memory
 _KILOBITS = 64  # a second, of MP3
 
 
 def samples(tune: Tune) -> tuple[NDArray[np.float32], int]:
     """Play a tune at its tempo (120 quarters a minute without one), repeats played once.
 
+    What lies beyond half an hour is cut off.
+
     Returns float32 samples [n], mono, at most 0.8 in size, and the rate in samples a second.
     """
     score = to_music21(tune).toSoundingPitch().stripTies()
     notes = [
-        (entry["offsetSeconds"], entry["durationSeconds"], pitch.frequency)
+        (onset, min(entry["durationSeconds"], _LONGEST - onset), pitch.frequency)
         for entry in score.flatten().secondsMap
         for pitch in getattr(entry["element"], "pitches", ())
-        if entry["durationSeconds"] > 0
+        if entry["durationSeconds"] > 0 and (onset := entry["offsetSeconds"]) < _LONGEST
     ]
     end = max((onset + length for onset, length, _ in notes), default=0.0) + _RELEASE
     mix = np.zeros(int(end * RATE) + 1, dtype=np.float32)

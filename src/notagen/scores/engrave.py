@@ -23,6 +23,7 @@ from notagen.scores.files import to_musicxml
 _SVG = "http://www.w3.org/2000/svg"
 _MUSIC_FONT = "Leipzig"
 _FONT_UNITS = 1000  # of the music font, per em
+_BLANK = 100  # font units; the font itself has no blank
 _OPTIONS = {
     "pageWidth": 2100,  # A4 in tenths of a millimetre
     "pageHeight": 2970,
@@ -116,6 +117,9 @@ def _outline(
     x, y = float(text.get("x", 0)), text.get("y", "0")
     scale = float(music.get("font-size", "0").removesuffix("px")) / _FONT_UNITS
     for character in (music.text or "").strip():
+        if character.isspace():  # between a note and its dot
+            x += _BLANK * scale
+            continue
         outline, advance = _glyph(f"{ord(character):X}")
         place = f"translate({x:g}, {y}) scale({scale:g}, {-scale:g})"
         ElementTree.SubElement(group, f"{{{_SVG}}}path", d=outline, transform=place)
@@ -130,7 +134,8 @@ def _outline(
 def _glyph(code: str) -> tuple[str, float]:
     """Return a music character's outline and width in font units, from verovio's own data."""
     data = Path(verovio.__file__).parent / "data"
-    outline = ElementTree.parse(data / _MUSIC_FONT / f"{code}.xml").find("path")
+    file = data / _MUSIC_FONT / f"{code}.xml"
+    outline = ElementTree.parse(file).find("path") if file.is_file() else None
     metrics = ElementTree.parse(data / f"{_MUSIC_FONT}.xml").find(f"g[@c='{code}']")
     if outline is None or metrics is None:
         raise ScoreError(f"verovio's font {_MUSIC_FONT} has no character U+{code}.")

@@ -6,14 +6,17 @@ import re
 from fractions import Fraction
 from functools import lru_cache
 
-from music21 import clef, key, meter, tempo
+from music21 import clef, duration, key, meter, tempo
 
 from notagen.notation.keys import Key
+from notagen.notation.tune import UNIT_LENGTH
 from notagen.scores.marks import CLEFS, MODES
 
 _CLEF = re.compile(r"(?:clef=)?(?P<name>[a-z]+\d?)(?P<octave>[-+](?:8|15))?")
-_TEMPO = re.compile(r"(?P<beat>\d+/\d+)\s*=\s*(?P<number>\d+(?:\.\d+)?)")
+_TEMPO = re.compile(r"(?P<beat>[1-9]\d*/[1-9]\d*)\s*=\s*(?P<number>\d+(?:\.\d+)?)")
+_SLOWEST = 4  # quarters a minute; MIDI has no slower tempo
 _METER = re.compile(r"\d+(?:\+\d+)*/[1-9]\d*|C\|?")
+_MOST_BEATS = 128  # music21 takes minutes over a bar of a thousand
 _METERS = {"C": "common", "C|": "cut"}  # music21's names for ABC's signs
 _CLEF_BY_NAME = {name: place for place, name in CLEFS.items()}
 _MODE_BY_NAME = {name: mode for mode, name in MODES.items()} | {"m": "minor", "maj": "major"}
@@ -60,9 +63,17 @@ def parse_clef(name: str) -> clef.Clef | None:
 
 
 def parse_meter(text: str) -> meter.TimeSignature | None:
-    """Return the metre of an ``M:`` field, or None for free metre."""
+    """Return the metre of an ``M:`` field, or None for free metre and bars of no music."""
     text = text.replace("(", "").replace(")", "").strip()
-    return meter.TimeSignature(_METERS.get(text, text)) if _METER.fullmatch(text) else None
+    if not _METER.fullmatch(text):
+        return None
+    beats = [int(number) for number in text.partition("/")[0].split("+") if number.isdigit()]
+    return meter.TimeSignature(_METERS.get(text, text)) if sum(beats) <= _MOST_BEATS else None
+
+
+def parse_unit(text: str) -> Fraction | None:
+    """Return the unit length of an ``L:`` field in quarters, or None when it names no length."""
+    return Fraction(text) * 4 if UNIT_LENGTH.fullmatch(text) else None
 
 
 def tempo_text(mark: tempo.MetronomeMark) -> str:
@@ -76,9 +87,14 @@ def tempo_text(mark: tempo.MetronomeMark) -> str:
 
 
 def parse_tempo(text: str) -> tempo.MetronomeMark | None:
-    """Return the tempo of a ``Q:`` field, or None when it has no number."""
+    """Return the tempo of a ``Q:`` field, or None when it has no number or is too slow to play."""
     match = _TEMPO.search(text)
     if match is None:
         return None
-    quarters = Fraction(match["beat"]) * 4
-    return tempo.MetronomeMark(number=float(match["number"]), referent=float(quarters))
+    quarters, number = Fraction(match["beat"]) * 4, Fraction(match["number"])
+    if quarters * number < _SLOWEST:
+        return None
+    beat = duration.Duration(quarters)
+    if beat.tuplets or beat.type in ("complex", "inexpressible"):  # no one note lasts as long
+        quarters, number = Fraction(1), quarters * number
+    return tempo.MetronomeMark(number=float(number), referent=float(quarters))

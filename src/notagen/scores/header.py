@@ -11,6 +11,7 @@ from notagen.notation.tune import Tune
 from notagen.scores.fields import parse_clef
 
 _ATTRIBUTE = re.compile(r'(?P<name>[a-z-]+)=(?:"(?P<quoted>[^"]*)"|(?P<plain>\S+))')
+_TRANSPOSE = re.compile(r"[-+]?\d{1,2}")
 _SYMBOLS = {"[": "bracket", "{": "brace"}
 
 
@@ -46,7 +47,7 @@ def voice_line(tune: Tune, voice: str) -> VoiceLine:
         clef=clefs[0] if clefs else clef.TrebleClef(),
         name=_plain(attributes.get("nm") or attributes.get("name") or ""),
         abbreviation=_plain(attributes.get("snm") or attributes.get("sname") or ""),
-        transpose=int(transpose) if transpose.lstrip("-").isdigit() else 0,
+        transpose=int(transpose) if _TRANSPOSE.fullmatch(transpose) else 0,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 from music21 import dynamics, expressions, harmony, spanner
 from music21.base import Music21Object
@@ -38,7 +39,8 @@ def make_words(quoted: str) -> Music21Object | None:
         root = match["root"].replace("b", "-")
         bass = match["bass"] or ""
         bass = bass[:2].upper() + bass[2:].replace("b", "-")
-        return harmony.ChordSymbol(root + match["kind"] + bass)
+        with suppress(Exception):  # music21 fails in any way on words that only begin as one
+            return harmony.ChordSymbol(root + match["kind"] + bass)
     text = expressions.TextExpression(words)
     text.placement = _PLACEMENTS.get(quoted[:1])
     return text

@@ -11,7 +11,13 @@ from music21.base import Music21Object
 
 from notagen.notation.bars import Token, tokens
 from notagen.notation.keys import Key, parse_key
-from notagen.scores.fields import key_signature, parse_clef, parse_meter, parse_tempo
+from notagen.scores.fields import (
+    key_signature,
+    parse_clef,
+    parse_meter,
+    parse_tempo,
+    parse_unit,
+)
 from notagen.scores.mark_reading import (
     CLOSING_SPANS,
     OPENING_SPANS,
@@ -221,8 +227,8 @@ class VoiceReader:
                 self._place(parse_meter(value))
             case "Q":
                 self._place(parse_tempo(value))
-            case "L" if "/" in value:
-                self._unit = Fraction(value) * 4
+            case "L":
+                self._unit = parse_unit(value) or self._unit
 
     def _end_beam(self) -> None:
         beam_together(self._beamed)
