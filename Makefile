@@ -92,7 +92,6 @@ types: $(VENV)/dev ## Check types
 test-slow: $(VENV)/dev ## The tests that take minutes: every chorale there and back, 15 keys of every piece
 	$(BIN)/python -m pytest -m slow
 
-.PHONY: roundtrip
 test-scale: $(VENV)/dev ## The tests of engine=ray, on two local workers
 	$(BIN)/pip install --quiet $(TORCH) --editable '.[dev,scale]'
 	$(BIN)/python -m pytest -m dist tests/corpus/test_ray.py

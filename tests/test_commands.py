@@ -37,6 +37,16 @@ def test_an_unknown_option_names_the_choices(run, capfd):
     assert "nano" in error
 
 
+def test_what_must_be_given_is_named(run, capfd):
+    with pytest.raises(SystemExit, match="weights= must be given"):
+        run("generate")
+    with pytest.raises(SystemExit):
+        run("generate", "weights=x", "form.foo=3")
+    error = capfd.readouterr().err
+    assert "form has no key foo" in error
+    assert "no key weights" not in error
+
+
 def test_generate_keeps_every_piece_and_says_what_became_of_it(run, weights, capfd):
     run("generate", f"weights={weights}", "n=2", "out=pieces", "most_patches=40")
     lines = Path("pieces/index.jsonl").read_text().splitlines()

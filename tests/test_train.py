@@ -82,6 +82,28 @@ def test_nothing_to_resume_is_said(run, corpus):
         run("train", *small(corpus, "resume=true"))
 
 
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("resume=maybe", "choose true, false or auto"),
+        ("stage.max_steps=0", "trains nothing"),
+        ("stage.data.transpose=some", "choose from all, near, original"),
+        ("stage.data.select='voices == 77'", "no training piece with voices == 77"),
+        ("trainer=gpu", "No supported gpu backend found"),
+    ],
+)
+def test_what_cannot_be_trained_is_said(run, corpus, key, said):
+    if key == "trainer=gpu" and torch.cuda.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(SystemExit, match=said):
+        run("train", *small(corpus, key))
+
+
+def test_iterations_are_counted_from_one(run):
+    with pytest.raises(SystemExit, match="counted from 1"):
+        run("train", "stage=dpo", "iteration=0")
+
+
 def test_stages_follow_one_another(run, corpus):
     """pretrain, then finetune: found by itself, conditioned, starting from its weights."""
     with pytest.raises(SystemExit, match="goes on from other weights"):

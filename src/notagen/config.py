@@ -15,7 +15,7 @@ import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
 from notagen.errors import UserError
 
@@ -45,6 +45,8 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                 return run(config)
             except UserError as error:
                 sys.exit(f"notagen: {error}")
+            except MissingMandatoryValue as error:
+                sys.exit(f"notagen: {error.full_key}= must be given; --help says what it is")
 
         composing = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(
             reporting
@@ -90,7 +92,7 @@ def _missing(config: DictConfig, key: str) -> str | None:
     for depth, name in enumerate(names := key.split(".")):
         if not isinstance(node, DictConfig):
             return None
-        if name not in node:
+        if name not in node.keys():  # noqa: SIM118, what must be given is not `in` it
             place = ".".join(names[:depth]) or "the configuration"
             keys = sorted(str(other) for other in node if not str(other).startswith("_"))
             near = difflib.get_close_matches(name, keys, 1)
@@ -134,8 +136,8 @@ def build(node: DictConfig, **arguments: Any) -> Any:
     """Make the object a node with ``_target_`` describes; containers become plain Python.
 
     Raises:
-        UserError: the one that the object's constructor raised, or it needs a library that is not
-            installed.
+        UserError: the one that the object's constructor raised, it needs a library that is not
+            installed, or Lightning cannot do what is asked for here.
     """
     try:
         return instantiate(node, _convert_="all", **arguments)
@@ -147,6 +149,8 @@ def build(node: DictConfig, **arguments: Any) -> Any:
                 f"{node._target_} needs a library: {error.__cause__}; extras are installed as in "
                 "`pip install notagen[wandb]`"
             ) from error
+        if type(error.__cause__).__name__ == "MisconfigurationException":  # Lightning's
+            raise UserError(f"{node._target_} cannot do that: {error.__cause__}") from error
         raise
 
 

@@ -40,7 +40,9 @@ def main(config: DictConfig) -> None:
         print(probe)
     if config.out is not None:
         result = [probe._asdict() for probe in probes]
-        Path(config.out).write_text(json.dumps(result, indent=2) + "\n")
+        out = Path(config.out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,10 @@ def main(config: DictConfig) -> float | None:
         config.out = sweep.job_folder(config.out)
     out = Path(config.out)
     preferring = config.stage.name.startswith("dpo")
+    if preferring and config.iteration < 1:
+        raise UserError(f"iteration={config.iteration} is none; they are counted from 1")
+    if (steps := config.stage.max_steps) < 1:
+        raise UserError(f"stage.max_steps={steps} trains nothing; choose 1 or more")
     if preferring and (out / "model").is_dir():
         print(f"iteration {config.iteration} is complete: {out / 'model'}")
         return None
@@ -166,6 +170,8 @@ def _predecessor(run: Path, config: DictConfig) -> Path | None:
 
 
 def _checkpoint_to_resume(out: Path, resume: bool | Literal["auto"]) -> Path | None:
+    if resume not in (True, False, "auto"):
+        raise UserError(f"resume={resume} is not known; choose true, false or auto")
     last = out / "checkpoints" / "last.ckpt"
     if resume is True and not last.exists():
         raise UserError(f"there is nothing to resume: {last} does not exist; leave out resume=true")

@@ -77,6 +77,8 @@ class CorpusData(L.LightningDataModule):
         held_out = self._rows("validation")
         assert self.trainer is not None
         ranks = self.trainer.world_size
+        if self.select is not None and not len(rows):
+            raise UserError(f"{self.path} has no training piece with {self.select}")
         if len(rows) < self.batch_size * ranks:
             raise UserError(
                 f"{self.path} has {len(rows)} training pieces to choose from, fewer than one batch "

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch.utils.data
 
 from notagen.data.keys import Transpose, draw_key
+from notagen.errors import UserError
 from notagen.notation import Tune
 from notagen.patches import Patches, encode, window
 from notagen.prompt import Prompt
@@ -27,6 +28,9 @@ class Pieces(torch.utils.data.Dataset[Patches]):
         transpose: which keys are drawn.
         seed: seed of all draws.
         prompted: whether a piece begins with its period, composer and instrumentation.
+
+    Raises:
+        UserError: there are no such keys.
     """
 
     def __init__(
@@ -37,6 +41,10 @@ class Pieces(torch.utils.data.Dataset[Patches]):
         seed: int,
         prompted: bool = False,
     ) -> None:
+        if transpose not in get_args(Transpose):
+            raise UserError(
+                f"transpose={transpose} is not known; choose from {', '.join(get_args(Transpose))}"
+            )
         self.rows = rows
         self.patch_length = patch_length
         self.transpose = transpose

@@ -105,7 +105,10 @@ def read(path: Path, split: str, chosen: str | None = None) -> Dataset:
         )
     splits = load_from_disk(str(path))
     if split not in splits:
-        raise UserError(f"the corpus at {path} has no {split} split, only {', '.join(splits)}")
+        raise UserError(
+            f"the corpus at {path} has no {split} split, only {', '.join(splits)}; `python -m "
+            "notagen.prepare` makes it anew (overwrite=true) with another rules.validation_share"
+        )
     return splits[split] if chosen is None else select(splits[split], chosen)
 
 

@@ -36,9 +36,11 @@ def check_settings(fabric: L.Fabric, config: DictConfig, policy: str, out: Path)
         out.mkdir(parents=True, exist_ok=True)
         write_text(json.dumps(settings, indent=1) + "\n", path)
     fabric.barrier()
-    for name, before in json.loads(path.read_text()).items():
-        if settings[name] != before:
+    begun: dict[str, Any] = json.loads(path.read_text())
+    for name in begun.keys() | settings.keys():
+        before, now = begun.get(name), settings.get(name)
+        if now != before:
             raise UserError(
-                f"{out} was begun with {name}={before} and cannot go on with {settings[name]}; "
+                f"{out} was begun with {name}={before} and cannot go on with {now}; "
                 "set it back, name another run (run=NAME), or remove the folder"
             )

@@ -11,8 +11,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from PIL import Image
 
 from notagen.generation import Written
-from notagen.notation import NotationError, Tune
-from notagen.scores import ScoreError
+from notagen.notation import Tune
 from notagen.scores.audio import samples
 from notagen.scores.engrave import png, svg
 
@@ -56,7 +55,7 @@ class Sample:
         try:
             tune = Tune.parse(piece.text).complete_rests()
             page = Image.open(io.BytesIO(png(svg(tune)[0]))).convert("RGB")
-        except (NotationError, ScoreError) as problem:
+        except Exception as problem:  # whatever a sample is, its training goes on
             return cls(f"{problem}\n\n{piece.text}", {})
         aligned = tune.aligned_bars()
         numbers = {
