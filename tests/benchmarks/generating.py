@@ -68,7 +68,7 @@ def rows(writing: Writing, rounds: int, threads: int, rate: float) -> Iterator[R
             yield from timed(name, "ms a patch", measured, goal)
         name = f"write {writing.size}, its weights read from memory"
         milliseconds = 1e3 * weights_read(writing) / rate
-        remark = "at the rate above; in int8 a quarter; smaller models stay in the caches"
+        remark = "at the rate above; in int8 a quarter; what stays in the caches is not read"
         yield Row(name, "ms a patch", milliseconds, remark=remark)
         if writing.rounded:
             name = f"write {writing.size}, int8"
