@@ -66,11 +66,11 @@ def rows(writing: Writing, rounds: int, threads: int, rate: float) -> Iterator[R
             measured = alternate((theirs, context), (own, place), rounds)
             name = f"write {writing.size}, context {place}{with_threads}"
             yield from timed(name, "ms a patch", measured, goal)
-        name = f"write {writing.size}, its weights read from memory"
-        milliseconds = 1e3 * weights_read(writing) / rate
-        remark = "at the rate above; in int8 a quarter; what stays in the caches is not read"
-        yield Row(name, "ms a patch", milliseconds, remark=remark)
         if writing.rounded:
+            name = f"write {writing.size}, its weights read from memory"
+            milliseconds = 1e3 * weights_read(writing) / rate
+            remark = "at the rate above; in int8 a quarter; what stays in the caches is not read"
+            yield Row(name, "ms a patch", milliseconds, remark=remark)
             name = f"write {writing.size}, int8"
             nats = own("divergence").result
             yield Row(name, "nats a character", nats, goal="at most 1e-3", remark="KL to float32")
