@@ -122,7 +122,7 @@ def _new_model(config: DictConfig) -> Any:
     if "network" in config.stage:
         if config.init_from is not None:
             raise UserError(f"stage={config.stage.name} starts afresh; leave out init_from=")
-        if "FullySharded" in str(config.trainer.strategy):
+        if "FullySharded" in str(config.trainer.get("strategy")):
             raise UserError(f"stage={config.stage.name} fits on any device whole; use trainer=ddp")
         return build(config.stage.network)
     return NotaGen(ModelConfig(**plain(config.model, "name")))
