@@ -1,5 +1,7 @@
 """What is said of each piece, and what a report makes of it."""
 
+from math import isnan, nan
+
 import pytest
 
 from notagen.iteration.report import Bounds, figures, write_page
@@ -37,6 +39,14 @@ def test_what_is_forgotten_counts_from_the_first_policy():
     first = line(piece())
     second = line(piece(), bits=1.02, before=[first])
     assert line(piece(), bits=1.06, before=[first, second])["forgotten"] == pytest.approx(0.06)
+
+
+def test_a_prompt_with_one_readable_piece_does_not_hide_how_alike_the_others_are():
+    alone = {"written": nan, "real": 0.4}
+    found = figures("policy", [piece()], [*ALIKE, alone], 0.95, 1.0, ())
+    assert found["self_similarity"] == 0.8
+    assert found["real_self_similarity"] == pytest.approx(0.5)
+    assert isnan(figures("policy", [piece()], [alone], 0.95, 1.0, ())["self_similarity"])
 
 
 def test_bounds_are_kept_up_to_their_figure():

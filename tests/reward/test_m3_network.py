@@ -100,3 +100,15 @@ def test_nothing_is_hidden_of_an_excerpt_to_proofread(patches):
     answers = model(torch.cat([patches[:32], tasks], dim=1), [32])
     assert torch.equal(seen[0], patches[:32].long())
     assert len(answers.patches) == 0
+
+
+def test_with_nothing_to_restore_every_weight_still_has_its_gradient(patches):
+    """Of a batch in which all is to be proofread; DDP waits for all gradients of all ranks."""
+    torch.manual_seed(0)
+    decoder = CharDecoder(layers=1, hidden_size=64, encoder_size=32)
+    nll = decoder(torch.randn(0, 32), patches[:0])
+    assert nll.shape == (0, 63)
+    nll.sum().backward()
+    for name, weight in decoder.named_parameters():
+        assert weight.grad is not None, name
+        assert not weight.grad.any(), name

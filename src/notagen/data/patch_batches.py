@@ -14,7 +14,8 @@ class PatchBatches(ShuffledBatches):
 
     The pieces of an epoch, in its order, are laid end to end and cut at equal distances; a piece
     belongs to the batch in which it starts. So no piece is left out, every epoch has as many
-    batches, and a batch is off by less than its longest piece.
+    batches, and a batch is off their mean by less than its longest piece. That mean is at least
+    ``batch_patches`` and, with k batches an epoch on each rank, below 1 + 1/k times as much.
 
     Args:
         sizes: patches of each piece; an estimate will do.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import sqrt
+from math import isnan, nan, sqrt
 from operator import itemgetter
 from pathlib import Path
 from statistics import fmean, variance
@@ -28,7 +28,7 @@ class Figures(TypedDict):
     copies: float  # share of readable pieces too close to a real one, by the encoder
     longest_run: float  # mean bars in a row that also stand in a real piece
     long_runs: float  # share of readable pieces with at least LONG_RUN of them
-    self_similarity: float  # mean cosine of two of its pieces with one prompt
+    self_similarity: float  # mean cosine of two of its pieces with one prompt, where there are two
     real_self_similarity: float  # of two real pieces
     bits_per_character: float  # of real music it was not trained on
     forgotten: float  # how many of these the first policy of the run does not need
@@ -85,11 +85,17 @@ def figures(
         copies=fmean((row["closest"] or 0) > most_similar for row in read),
         longest_run=fmean(row["longest_run"] for row in read),
         long_runs=fmean(row["longest_run"] >= LONG_RUN for row in read),
-        self_similarity=fmean(similarity["written"] for similarity in similarities),
-        real_self_similarity=fmean(similarity["real"] for similarity in similarities),
+        self_similarity=_mean_of_known(found["written"] for found in similarities),
+        real_self_similarity=_mean_of_known(found["real"] for found in similarities),
         bits_per_character=bits_per_character,
         forgotten=bits_per_character - first,
     )
+
+
+def _mean_of_known(values: Iterable[float]) -> float:
+    """Mean of those that are numbers: fewer than two pieces are not alike or unlike."""
+    known = [value for value in values if not isnan(value)]
+    return fmean(known) if known else nan
 
 
 def _mean(rows: Iterable[Mapping[str, Any]], name: str) -> tuple[float | None, float | None]:
