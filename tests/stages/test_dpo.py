@@ -160,3 +160,16 @@ def test_sharded_over_two_ranks_pulls_as_one(tmp_path):
         torch.load(tmp_path / "gradients.pt", weights_only=True),
         gradients(stage, [pairs(stage, 0, 1)]),
     )
+
+
+def stops(rank, folder):
+    stage = new_stage()
+    stage.trainer = L.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    assert stage.finite_mean(torch.tensor(float(rank))) == 0.5
+    with pytest.raises(FloatingPointError, match="the loss is nan"):
+        stage.finite_mean(torch.tensor(math.nan if rank else 1.0))
+
+
+@pytest.mark.dist
+def test_all_ranks_stop_where_one_loss_is_not_finite(tmp_path):
+    run_on_ranks(stops, tmp_path, RANKS)

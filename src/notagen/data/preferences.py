@@ -96,7 +96,7 @@ class PreferenceData(L.LightningDataModule):
 
     @property
     def prompts(self) -> list[Prompt]:
-        """What the policy can be asked for: all that the corpus has, where it takes prompts."""
+        """What the policy has been asked for, where it takes prompts: all of the chosen pieces."""
         return [prompt_of(row) for row in self._real("train")] if self.prompted else []
 
     def setup(self, stage: str | None = None) -> None:

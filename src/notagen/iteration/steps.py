@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
+from typing import Final
 
 import lightning as L
 import torch
+from lightning.fabric.strategies.ddp import DDPStrategy
 from omegaconf import DictConfig
 from rich.progress import track
 
@@ -30,6 +33,8 @@ from notagen.prompt import known_prompts
 from notagen.reward import Features
 from notagen.reward.preferences import LOWEST, Candidate, groups
 
+_PATIENCE: Final = timedelta(days=1)  # of ranks that wait while others sample, and one scores
+
 
 def ranks(trainer: DictConfig) -> L.Fabric:
     """Start the processes of a trainer, which all come here; it will find them there."""
@@ -37,6 +42,7 @@ def ranks(trainer: DictConfig) -> L.Fabric:
         accelerator=trainer.accelerator,
         devices=trainer.devices,
         num_nodes=trainer.get("num_nodes", 1),
+        strategy=DDPStrategy(timeout=_PATIENCE) if trainer.get("strategy") else "auto",
     )
     fabric.launch()
     return fabric
@@ -61,6 +67,11 @@ def prepare(fabric: L.Fabric, config: DictConfig, policy: str, out: Path) -> Non
     if (out / last).exists():
         return
     prompted = known_prompts(Path(policy)) != []
+    held_out = storage.read(Path(config.corpus.prepared), "validation", stage.data.select)
+    if not len(held_out):
+        raise UserError(
+            f"{config.corpus.prepared} has no validation piece with {stage.data.select}"
+        )
     asked = targets(
         Path(config.corpus.prepared),
         stage.data.select,
@@ -82,12 +93,17 @@ def prepare(fabric: L.Fabric, config: DictConfig, policy: str, out: Path) -> Non
         )
     model = weights.load(policy).to(fabric.device)
     written = _sample(fabric, model, asked, config, out)
+    problem = None
     if fabric.is_global_zero:
-        _score(written, asked, config, out, fabric.device)
-        _report(model, policy, written, config, out, prompted=prompted)
-        if stage.until != "score":
-            _prefer(written, config, out)
-    fabric.barrier()
+        try:
+            _score(written, asked, config, out, fabric.device)
+            _report(model, policy, written, config, out, prompted=prompted)
+            if stage.until != "score":
+                _prefer(written, config, out)
+        except UserError as error:
+            problem = str(error)
+    if (problem := fabric.broadcast(problem)) is not None:  # the others wait here
+        raise UserError(problem)
 
 
 def _sample(

@@ -92,7 +92,7 @@ class NotaGen(
         return torch.cat(tensors), [len(piece) for piece in tensors]
 
     def _checked(self, patches: Tensor, lengths: Sequence[int] | Tensor) -> list[int]:
-        counts = [int(n) for n in lengths]
+        counts = lengths.tolist() if isinstance(lengths, Tensor) else list(lengths)
         if patches.dim() != 2 or patches.shape[1] != PATCH_SIZE or len(patches) != sum(counts):
             raise ValueError(
                 f"patches of shape {tuple(patches.shape)} do not hold pieces of {counts} patches "

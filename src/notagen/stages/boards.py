@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from PIL import Image
 
@@ -16,6 +17,8 @@ from notagen.scores.audio import samples
 from notagen.scores.engrave import png, svg
 
 _SECONDS: Final = 30  # of sound that are logged
+
+Sound = tuple[npt.NDArray[np.float32], int]
 
 
 class WandbRun(WandbLogger):
@@ -35,14 +38,14 @@ class Sample:
     Attributes:
         text: as written; where it is no score, it begins with the reason.
         numbers: by name; empty where it is no score.
-        tune: None where it is no score.
         page: the first one, None where it is no score.
+        sound: its beginning, float32 [n], and samples a second; None where it is no score.
     """
 
     text: str
     numbers: dict[str, float]
-    tune: Tune | None = None
     page: Image.Image | None = None
+    sound: Sound | None = None
 
     @classmethod
     def of(cls, piece: Written) -> Sample:
@@ -55,6 +58,7 @@ class Sample:
         try:
             tune = Tune.parse(piece.text).complete_rests()
             page = Image.open(io.BytesIO(png(svg(tune)[0]))).convert("RGB")
+            wave, rate = samples(tune)
         except Exception as problem:  # whatever a sample is, its training goes on
             return cls(f"{problem}\n\n{piece.text}", {})
         aligned = tune.aligned_bars()
@@ -62,7 +66,7 @@ class Sample:
             "sample/alignment_error": 1 - sum(aligned) / len(aligned),
             "sample/tries_per_bar": piece.tally.tries / len(aligned),
         }
-        return cls(piece.text, numbers, tune, page)
+        return cls(piece.text, numbers, page, (wave[: _SECONDS * rate], rate))
 
 
 def show(sample: Sample, logger: Logger, step: int) -> None:
@@ -78,15 +82,15 @@ def show(sample: Sample, logger: Logger, step: int) -> None:
 def _show_on_tensorboard(sample: Sample, logger: TensorBoardLogger, step: int) -> None:
     board = logger.experiment
     board.add_text("sample/text", f"```\n{sample.text}\n```", step)
-    if sample.tune is not None:
+    if sample.sound is not None:
         board.add_image("sample/score", np.asarray(sample.page), step, dataformats="HWC")
-        sound, rate = samples(sample.tune)
-        board.add_audio("sample/audio", sound[None, : _SECONDS * rate], step, rate)
+        wave, rate = sample.sound
+        board.add_audio("sample/audio", wave[None], step, rate)
 
 
 def _show_on_wandb(sample: Sample, logger: WandbLogger) -> None:
     logger.log_text("sample/text", columns=["text"], data=[[sample.text]])
-    if sample.tune is not None:
+    if sample.sound is not None:
         logger.log_image("sample/score", [sample.page])
-        sound, rate = samples(sample.tune)
-        logger.log_audio("sample/audio", [sound[: _SECONDS * rate]], sample_rate=[rate])
+        wave, rate = sample.sound
+        logger.log_audio("sample/audio", [wave], sample_rate=[rate])

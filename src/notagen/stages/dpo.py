@@ -73,9 +73,8 @@ class DPO(LanguageModel):
             target=self.target,
         )
         loss = found.loss.mean()
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss is {loss} at step {self.global_step}")
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.prompts))
+        mean = self.finite_mean(loss)
+        self.log("train/loss", mean, prog_bar=True, batch_size=len(batch.prompts))
         self._log(batch.prompts, found, policy.detach(), reference)
         return loss
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from notagen import weights
@@ -58,18 +57,12 @@ class LanguageModel(Training):
         """
         nll = self.model(batch.patches, batch.lengths, self.chunk)
         characters = predicted(batch.patches, batch.lengths.tolist()).sum()
-        loss: Tensor = nll.sum() / self._mean_over_ranks(characters.float())
-        mean = self._mean_over_ranks(loss.detach())
-        if not torch.isfinite(mean):
-            raise FloatingPointError(f"the loss is {mean} at step {self.global_step}")
+        loss: Tensor = nll.sum() / self.mean_over_ranks(characters.float())
+        mean = self.finite_mean(loss)
         self.log("train/loss", mean, prog_bar=True)
         bits = bits_per_character(nll.detach().sum(), (batch.patches > EOS).sum())
         self.log("train/bits_per_character", bits)
         return loss
-
-    def _mean_over_ranks(self, number: Tensor) -> Tensor:
-        mean: Tensor = self.trainer.strategy.reduce(number.clone(), reduce_op="mean")
-        return mean
 
     def validation_step(self, batch: Batch, index: int) -> Tensor:
         """Log the mean loss and the bits per character over all validation characters.

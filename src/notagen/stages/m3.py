@@ -52,9 +52,8 @@ class TrainEncoder(Training):
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Mean negative log-likelihood of a hidden character and of a bar's place, in nats."""
         loss = _loss(self.model(batch.patches, batch.lengths.tolist()))
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss is {loss} at step {self.global_step}")
-        self.log("train/loss", loss, prog_bar=True)
+        mean = self.finite_mean(loss)
+        self.log("train/loss", mean, prog_bar=True)
         return loss
 
     def validation_step(self, batch: Batch, index: int) -> None:

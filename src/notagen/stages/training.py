@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 import lightning as L
 import numpy as np
 import torch
+import torch.distributed as dist
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -43,6 +44,26 @@ class Training(L.LightningModule):
         """Seed what is drawn by the place of the batch, so that a resumed run draws the same."""
         place = (self.seed, self.current_epoch, index, self.global_rank)
         torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
+
+    @staticmethod
+    def mean_over_ranks(number: Tensor) -> Tensor:
+        """The mean of what all ranks have computed, detached."""
+        mean = number.detach().clone()
+        if dist.is_initialized():
+            dist.all_reduce(mean)
+            mean /= dist.get_world_size()
+        return mean
+
+    def finite_mean(self, loss: Tensor) -> Tensor:
+        """The mean over ranks of a loss, which must be finite.
+
+        Raises:
+            FloatingPointError: it is not, on every rank: none is left waiting for another.
+        """
+        mean = self.mean_over_ranks(loss)
+        if not torch.isfinite(mean):
+            raise FloatingPointError(f"the loss is {mean} at step {self.global_step}")
+        return mean
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Optimizer and schedule over all trained parameters."""
