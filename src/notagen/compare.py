@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from notagen import processor
-from notagen.config import announce, build, command, plain
+from notagen.config import announce, build, command, listed, plain
 from notagen.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def main(config: DictConfig) -> None:
     """Print loss and bits on each stage's own validation pieces, before and after it."""
     run = Path(config.run)
-    names = [config.stages] if isinstance(config.stages, str) else config.stages
+    names = listed(config.stages)
     stages = [run / name for name in names if (run / name / "model").is_dir()]
     if not stages:
         raise UserError(f"{run} holds none of {', '.join(names)}; train them first")

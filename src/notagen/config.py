@@ -161,6 +161,11 @@ def plain(node: DictConfig, *leave_out: str) -> dict[str, Any]:
     return {str(key): value for key, value in values.items() if key not in leave_out}
 
 
+def listed(value: str | Sequence[str]) -> list[str]:
+    """A key that takes a list, given as one or as one word: ``formats=abc``."""
+    return [value] if isinstance(value, str) else list(value)
+
+
 def options(group: str) -> dict[str, dict[str, Any]]:
     """All options of a group, by name, as their files give them."""
     return {

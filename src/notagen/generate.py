@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from notagen import processor
-from notagen.config import announce, build, command, plain
+from notagen.config import announce, build, command, listed, plain
 from notagen.errors import UserError
 from notagen.prompt import Prompt, check_known
 
@@ -31,7 +31,7 @@ def main(config: DictConfig) -> None:
 
     prompt = _prompt(plain(config.prompt))
     check_known(prompt, Path(config.weights))
-    formats = [config.formats] if isinstance(config.formats, str) else list(config.formats)
+    formats = listed(config.formats)
     check_formats(formats)
     for key in ("n", "rows", "most_patches"):
         if not (isinstance(config[key], int) and config[key] >= 1):

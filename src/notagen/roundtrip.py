@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from omegaconf import DictConfig
 
-from notagen.config import announce, build, command
+from notagen.config import announce, build, command, listed
 from notagen.errors import UserError
 
 if TYPE_CHECKING:
@@ -63,9 +63,7 @@ def _choose(config: DictConfig) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for source in build(config.corpus.sources)():
         found.setdefault(source.piece.split("/")[0], []).append(source.path)
-    names = config.collections or list(found)
-    if isinstance(names, str):
-        names = [names]
+    names = listed(config.collections or list(found))
     if unknown := [name for name in names if name not in found]:
         raise UserError(f"there is no collection {unknown[0]}; choose from {', '.join(found)}")
     return {name: _spread(found[name], config.limit) for name in names}

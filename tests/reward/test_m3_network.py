@@ -15,6 +15,14 @@ def patches(rows):
     return torch.cat([torch.from_numpy(bar_patches.encode(row["text"])) for row in rows])
 
 
+def small_m3():
+    torch.manual_seed(0)
+    return M3(
+        layers=1, hidden_size=64, feature_size=8, patch_length=32, dropout=0.0, reach=4,
+        decoder_layers=1, decoder_size=64, restored=8,
+    )  # fmt: skip
+
+
 def has_text(patches):
     return patches[:, 1] > EOS
 
@@ -69,11 +77,7 @@ def test_the_char_decoder_looks_back_only(patches):
 
 
 def test_every_weight_but_the_unused_one_is_trained(patches):
-    torch.manual_seed(0)
-    model = M3(
-        layers=1, hidden_size=64, feature_size=8, patch_length=32, dropout=0.0, reach=4,
-        decoder_layers=1, decoder_size=64, restored=8,
-    )  # fmt: skip
+    model = small_m3()
     tasks = torch.tensor([Task.RESTORE] * 64 + [Task.IN_PLACE, Task.MISPLACED] * 16)
     answers = model(torch.cat([patches[:96], tasks.byte()[:, None]], dim=1), [32, 32, 32])
     (answers.nll.mean() + answers.doubts.mean()).backward()
@@ -89,11 +93,7 @@ def test_every_weight_but_the_unused_one_is_trained(patches):
 
 
 def test_nothing_is_hidden_of_an_excerpt_to_proofread(patches):
-    torch.manual_seed(0)
-    model = M3(
-        layers=1, hidden_size=64, feature_size=8, patch_length=32, dropout=0.0, reach=4,
-        decoder_layers=1, decoder_size=64, restored=8,
-    )  # fmt: skip
+    model = small_m3()
     seen = []
     model.encoder.embedding.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     tasks = torch.full((32, 1), Task.IN_PLACE, dtype=torch.uint8)

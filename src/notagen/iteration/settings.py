@@ -37,7 +37,7 @@ def check_settings(fabric: L.Fabric, config: DictConfig, policy: str, out: Path)
         write_text(json.dumps(settings, indent=1) + "\n", path)
     fabric.barrier()
     begun: dict[str, Any] = json.loads(path.read_text())
-    for name in begun.keys() | settings.keys():
+    for name in begun | settings:  # in their order
         before, now = begun.get(name), settings.get(name)
         if now != before:
             raise UserError(

@@ -10,6 +10,7 @@ from typing import Final
 
 import lightning as L
 import torch
+from datasets import Dataset
 from lightning.fabric.strategies.ddp import DDPStrategy
 from omegaconf import DictConfig
 from rich.progress import track
@@ -28,7 +29,6 @@ from notagen.iteration.settings import check_settings
 from notagen.iteration.targets import Target, targets
 from notagen.likelihood import likelihood
 from notagen.model import NotaGen
-from notagen.patches import Patches
 from notagen.prompt import known_prompts
 from notagen.reward import Features
 from notagen.reward.preferences import LOWEST, Candidate, groups
@@ -97,7 +97,7 @@ def prepare(fabric: L.Fabric, config: DictConfig, policy: str, out: Path) -> Non
     if fabric.is_global_zero:
         try:
             _score(written, asked, config, out, fabric.device)
-            _report(model, policy, written, config, out, prompted=prompted)
+            _report(model, policy, written, held_out, config, out, prompted=prompted)
             if stage.until != "score":
                 _prefer(written, config, out)
         except UserError as error:
@@ -207,6 +207,7 @@ def _report(
     model: NotaGen,
     policy: str,
     written: Sequence[Sample],
+    held_out: Dataset,
     config: DictConfig,
     out: Path,
     *,
@@ -214,6 +215,7 @@ def _report(
 ) -> None:
     if (out / "report.md").exists():
         return
+    real = fixed_pieces(held_out, model.config.patch_length, prompted)
     scored = read_rows(out / "scores.parquet")
     before = earlier(out, config.iteration)
     line = figures(
@@ -221,16 +223,10 @@ def _report(
         scored,
         read_rows(out / "similarity.parquet"),
         config.stage.preferences.most_similar,
-        likelihood(model, _held_out(model, config, prompted=prompted)).bits_per_character,
+        likelihood(model, real).bits_per_character,
         before,
     )
     write_text(json.dumps(line, indent=1) + "\n", out / "report.json")
     shown = examples(scored, {sample.number: sample.text for sample in written})
     bounds = Bounds(**plain(config.stage.bounds))
     write_text(write_page([*before, line], bounds, shown), out / "report.md")
-
-
-def _held_out(model: NotaGen, config: DictConfig, *, prompted: bool) -> list[Patches]:
-    """Real music that the policy was not trained on."""
-    rows = storage.read(Path(config.corpus.prepared), "validation", config.stage.data.select)
-    return fixed_pieces(rows, model.config.patch_length, prompted)
