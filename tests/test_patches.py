@@ -88,26 +88,89 @@ def test_any_ascii_header_survives(lines):
     assert decode(encode_prompt(text)[0]) == text
 
 
-signs = st.text(st.sampled_from("|:[]CDz12 "), max_size=40)
+signs = st.text(st.sampled_from("|:[]CVz12 "), max_size=40)
+BARLINE = re.compile(r"::|:\||\|:|\|\||\|\]|\[\||\|")
 
 
 @given(st.lists(signs, min_size=1, max_size=4))
-def test_a_bar_starts_at_each_barline_that_more_of_its_line_follows(music):
-    """The published rule: cut where this expression matches, from left to right."""
+def test_a_bar_starts_at_each_barline_and_the_last_one_takes_what_stands_behind(music):
+    """The published rule: cut at barlines; the last part of a line is not one of its own unless it
+    holds a V.
+    """
     lines = [f"[r:{i}/{len(music) - 1 - i}][V:1]{bars}\n" for i, bars in enumerate(music)]
-    barline = re.compile(r"(?>::|:\||\|:|\|\||\|\]|\[\||\|)(?!\n|$)")
-    expected = [bar for line in lines for bar in _cut_before(barline, line)]
     header = ["L:1/8\n", "%%score { 1 | 2 }\n"]
-    patches = encode("".join(header + lines))[1:-1]
-    texts = iter(decode(patch) for patch in patches)
-    for whole in header + expected:
-        parts = [next(texts) for _ in range(0, len(whole), 16)]
-        assert "".join(parts) == whole
+    bars = [bar for line in lines for bar in _bars_of(line)]
+    assert _texts(encode("".join(header + lines))[1:-1]) == _cut(header + bars)
 
 
-def _cut_before(barline, line):
-    starts = [0, *(match.start() for match in barline.finditer(line)), len(line)]
-    return [line[a:b] for a, b in pairwise(starts)]
+def _bars_of(line):
+    starts = [0, *(match.start() for match in BARLINE.finditer(line)), len(line)]
+    bars = [line[a:b] for a, b in pairwise(starts)]
+    if len(bars) > 1 and "V" not in bars[-1]:
+        bars[-2:] = ["".join(bars[-2:])]
+    return bars
+
+
+def _texts(patches):
+    return [decode(patch) for patch in patches]
+
+
+def _cut(parts):
+    """Texts of the patches of header lines and bars."""
+    return [part[i : i + 16] for part in parts for i in range(0, len(part), 16)]
+
+
+HEADER = "L:1/8\nK:C\nV:1\nV:2\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "bars"),
+    [
+        ("[V:1]G,2 G,|1", ["[r:0/0][V:1]G,2 G,|1\n"]),
+        ("[V:1]C4|1[V:2]E4|1", ["[r:0/0][V:1]C4", "|1[V:2]E4|1\n"]),
+        ("[V:1]C4:|2[V:2]E4:|2", ["[r:0/0][V:1]C4", ":|2[V:2]E4:|2\n"]),
+        ("[V:1]C4|][V:2]E4|]", ["[r:0/0][V:1]C4", "|][V:2]E4|]\n"]),
+        ("[V:1]C4|1-3,5[V:2]E4|1-3,5", ["[r:0/0][V:1]C4", "|1-3,5[V:2]E4|1-3,5\n"]),
+        ('[V:1]C4|"^Fine"', ['[r:0/0][V:1]C4|"^Fine"\n']),
+        ('[V:1]C4|"^Vivo"', ["[r:0/0][V:1]C4", '|"^Vivo"\n']),
+        ("[V:1]C4|D4", ["[r:0/0][V:1]C4|D4\n"]),
+        ("[V:1]C4", ["[r:0/0][V:1]C4\n"]),
+    ],
+)
+def test_text_after_the_last_barline_of_a_line(line, bars):
+    header = HEADER.splitlines(keepends=True)
+    assert _texts(encode(f"{HEADER}{line}\n")[1:-1]) == _cut(header + bars)
+
+
+@pytest.mark.parametrize("length", [14, 18, 24])
+def test_windows_of_a_piece_with_voltas_start_where_its_lines_do(length):
+    lines = [
+        "[V:1]|:C2D2E2F2|[V:2]|:G,8|",
+        "[V:1]G2A2B2c2|1[V:2]E,8|1",
+        "[V:1]C8:|2[V:2]C,8:|2",
+        "[V:1]c8||[V:2]C,8||",
+        "[V:1]c2B2A2G2|1-3[V:2]C,8|1-3",
+        "[V:1]C4C4|][V:2]C,8|]",
+    ]
+    header = HEADER.splitlines(keepends=True)
+    marked = [f"[r:{i}/{5 - i}]{line}\n" for i, line in enumerate(lines)]
+    counts = [len(_cut(_bars_of(line))) for line in marked]
+    patches = encode(HEADER + "\n".join(lines) + "\n")
+    starts = window_starts(patches, length)
+    body = 1 + len(header)
+    assert starts.tolist() == [body + sum(counts[:i]) for i in range(len(starts))]
+    assert len(patches) == 2 + len(header) + sum(counts)
+    left_out = [sum(counts[:i]) for i in range(len(lines))]
+    assert len(starts) == 1 + sum(1 for n in left_out if n < len(patches) - length)
+    for i, start in enumerate(starts):
+        rest = _cut(header + [bar for line in marked[i:] for bar in _bars_of(line)])
+        assert _texts(window_at(patches, length, int(start)))[1:] == [*rest, ""][: length - 1]
+
+
+def test_blank_lines_at_the_end_are_no_bars():
+    text = f"{HEADER}[V:1]C4|1\n[V:1]D4|]\n"
+    assert np.array_equal(encode(text + "\n \n\n"), encode(text))
+    assert "[r:0/1]" in decode(encode(text + "\n"))
 
 
 def test_a_piece_that_fits_is_taken_whole():

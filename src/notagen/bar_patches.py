@@ -31,8 +31,7 @@ class Task(IntEnum):
     MISPLACED = 2  # say that it is not
 
 
-# Up to a barline; the barline that closes a body line takes the line end too.
-_BAR = re.compile(r".*?(?:\|:|::|:\||\[\||\|\||\|\]|\||$)(?:\n|$)?", re.DOTALL)
+_BAR = re.compile(r".*?(?:\|:|::|:\||\[\||\|\||\|\]|\|)")
 _BODY_LINE = "[V:"
 
 
@@ -62,6 +61,14 @@ def encode(text: str) -> BarPatches:
 
 
 def _split(line: str) -> list[str]:
-    if not line.startswith(_BODY_LINE):
+    """A header line, or the bars of a body line.
+
+    What stands after a body line's last barline (an ending's number) is left out and the line end
+    kept, as the published encoder reads.
+    """
+    bars = _BAR.findall(line) if line.startswith(_BODY_LINE) else []
+    if not bars:
         return [line]
-    return [bar for bar in _BAR.findall(line) if bar]
+    if line.endswith("\n"):
+        bars[-1] += "\n"
+    return bars

@@ -3,8 +3,9 @@
 A patch is 16 ASCII codes. Each header line, and each bar of a body line, is cut into patches of
 its own, so that a patch never holds characters of two bars. The last patch of a line or bar that
 is not a multiple of 16 long ends in ``EOS`` and is filled with ``PAD``. A bar reaches from one
-barline (included: it opens the bar) to the next; the barline and line end that close a body line
-belong to its last bar.
+barline (included: it opens the bar) to the next. The barline that closes a body line belongs to the
+bar before it, together with all that stands behind (an ending's number, the line end), unless that
+holds the letter V: it is then a bar of its own, as the published program cuts.
 """
 
 from __future__ import annotations
@@ -35,11 +36,19 @@ _BODY = re.compile(r"^\[[Vr]:", re.MULTILINE)  # where its first line starts
 _LINE = re.compile(rb"[^\n]+\n?|\n")
 # Signs are read from left to right: of `:||:`, `:|` is a barline and `|:` another.
 _BARLINE = rb"(?:\|[:|\]]?|:[:|]|\[\|)"
+
+
+def _up_to_barline(excluded: bytes) -> bytes:
+    """Pattern of what a line holds before its next barline, without the letters ``excluded``."""
+    plain = rb"[^:|\[\n%b]*+" % excluded
+    return rb"%b(?:[:\[](?![:|])%b|\[(?=:))*+" % (plain, plain)
+
+
 _BAR = re.compile(
-    rb"%b?+"
-    rb"[^:|\[\n]*+(?:[:\[](?![:|])[^:|\[\n]*+|\[(?=:))*+"  # what is no barline
-    rb"(?:%b?+(?:\n|\Z))?+" % (_BARLINE, _BARLINE)
+    rb"%b?+%b(?:(?:%b%b)?+(?:\n|\Z))?+"
+    % (_BARLINE, _up_to_barline(rb""), _BARLINE, _up_to_barline(rb"V"))
 )
+_BLANK_END = re.compile(r"\n\s*\n\Z")
 
 
 def encode(text: str) -> Patches:
@@ -55,6 +64,7 @@ def encode(text: str) -> Patches:
     Raises:
         ValueError: a character is not ASCII, or is one of the control codes 0, 1 and 2.
     """
+    text = _BLANK_END.sub("\n", text)  # blank lines are no bars
     return _filled([_BOS_PATCH, *_cut(_with_stream_marks(text)), _EOS_PATCH])
 
 

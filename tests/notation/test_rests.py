@@ -17,7 +17,8 @@ def test_the_rest_is_as_long_as_most_voices_and_invisible_on_a_shared_staff():
 
 
 def test_lengths_of_rests():
-    assert completed("[V:1]C|[V:3]C|") == ["[V:1]C|[V:2]x|[V:3]C|"]
+    assert completed("[V:1]C|[V:3]C|") == ["[V:1]C|[V:2]x1|[V:3]C|"]
+    assert completed("[V:1]C|[V:2]D|") == ["[V:1]C|[V:2]D|[V:3]z1|"]
     assert completed("[V:1]C/|[V:3]C/|") == ["[V:1]C/|[V:2]x/|[V:3]C/|"]
     assert completed("[V:1]C3/2|[V:3]C3/2|") == ["[V:1]C3/2|[V:2]x3/2|[V:3]C3/2|"]
 

@@ -7,6 +7,7 @@ import torch
 from notagen import bar_patches
 from notagen.errors import UserError
 from notagen.notation import Tune
+from notagen.patches import EOS
 from notagen.reward import MusicEncoder, load
 from notagen.reward.segments import batches, segments
 
@@ -44,6 +45,32 @@ def test_features_are_those_of_the_published_program(encoder, recorded, texts):
     assert features.dtype == torch.float32
     expected = torch.tensor([piece["feature"] for piece in recorded["pieces"]])
     torch.testing.assert_close(features, expected, atol=1e-4, rtol=0)
+
+
+VOLTAS = "%%score ( 1 2 ) 3\nL:1/8\nM:4/4\nK:C\nV:1\nV:2\nV:3\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "bars"),
+    [
+        ("[V:1]C8|1[V:2]E8|1[V:3]G,8|1", ["[V:1]C8|", "1[V:2]E8|", "1[V:3]G,8|\n"]),
+        ("[V:1]C8:|2[V:2]E8:|2[V:3]G,8:|2", ["[V:1]C8:|", "2[V:2]E8:|", "2[V:3]G,8:|\n"]),
+        ("[V:1]C8|1,3[V:2]E8|1,3[V:3]G,8|1,3", ["[V:1]C8|", "1,3[V:2]E8|", "1,3[V:3]G,8|\n"]),
+        ("[V:1]C|[V:2]E|", ["[V:1]C|", "[V:2]E|", "[V:3]z1|\n"]),
+        ("[V:1]C|[V:3]E|", ["[V:1]C|", "[V:2]x1|", "[V:3]E|\n"]),
+    ],
+)
+def test_the_last_bar_of_a_line_ends_with_its_barline_and_the_line_end(line, bars):
+    text = f"{VOLTAS}{line}\n"
+    patches = patches_of(text)[1:-1]
+    codes = ["".join(map(chr, patch[patch > EOS])) for patch in patches]
+    assert codes == [*VOLTAS.splitlines(keepends=True), *bars]
+
+
+def test_a_number_at_the_end_of_a_line_has_no_part_in_the_features(encoder):
+    body = "[V:1]C8|%s[V:2]E8|%s[V:3]G,8|%s\n[V:1]D8|][V:2]F8|][V:3]G,8|]\n"
+    first, second = (VOLTAS + body % ("1", "1", end) for end in ("1", "2"))
+    torch.testing.assert_close(*encoder.encode([first, second]), atol=1e-6, rtol=0)
 
 
 def test_sizes_are_told_from_the_file(encoder, recorded):

@@ -34,7 +34,7 @@ def complete(
         music = {voice: bar for voice, bar in present.items() if bar.text}
         bar_length = _common_duration(music.values()) or bar_length
         barlines = next(iter((music or present).values()))
-        rest = print_length(bar_length)
+        rest = print_length(bar_length) or "1"  # published: x1, not x
         completed.append(
             {
                 voice: music.get(voice)
