@@ -21,6 +21,7 @@ LAYERS = [
         "optimizers",
         "schedules",
         "weight_files",
+        "shards",
         "hub",
     },
     {"batch", "metrics", "checkpoints"},

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.distributed.checkpoint import filesystem, state_dict_loader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
+from notagen import shards
 from notagen.errors import UserError
 
 _META: Final = "meta.pt"  # what Lightning adds to a sharded folder: all but tensors
@@ -62,6 +63,7 @@ def numbers(path: Path) -> dict[str, float]:
 
 
 def _whole_weights(folder: Path) -> dict[str, Tensor]:
+    shards.check(folder)
     prefix = "state_dict."
     found = filesystem.FileSystemReader(folder).read_metadata().state_dict_metadata
     weights = {

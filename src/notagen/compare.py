@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from notagen import processor
-from notagen.config import announce, build, command, listed, plain
+from notagen.config import announce, command, listed, saved
 from notagen.errors import UserError
 
 if TYPE_CHECKING:
@@ -48,17 +49,30 @@ _MEASURES = ("loss", "bits_per_character")
 def _figures(folder: Path) -> dict[str, Any]:
     """What the stage in ``folder`` was trained for, and how well it and its start know that."""
     from notagen import weights
+    from notagen.data import storage
+    from notagen.data.modules import FinetuneData, PosttrainData, PretrainData
+    from notagen.data.pieces import fixed_pieces
     from notagen.likelihood import likelihood
 
-    config = OmegaConf.load(folder / "config.yaml")
-    assert isinstance(config, DictConfig)
-    data = build(config.stage.data)
-    pieces = data.held_out()
-    models = {"before": _start(folder.parent, config), "after": weights.load(str(folder / "model"))}
+    config = saved(folder / "config.yaml")
+    try:
+        data = config["stage"]["data"]
+        stage = {"pretrain": PretrainData, "posttrain": PosttrainData, "finetune": FinetuneData}
+        prompted = stage[config["stage"]["name"]].prompted
+        rows = storage.read(Path(data["path"]), "validation", data["select"])
+        pieces = fixed_pieces(rows, data["patch_length"], prompted)
+        start = _start(folder.parent, config)
+        target = f"{config['corpus']['name']}: {data['select'] or 'all'}"
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"{folder / 'config.yaml'} is not what training wrote there ({error!r}); train the "
+            "stage again, or leave it out of stages="
+        ) from error
+    models = {"before": start, "after": weights.load(str(folder / "model"))}
     measured = {name: likelihood(model, pieces) for name, model in models.items()}
     return {
         "stage": folder.name,
-        "target": _target(config, data.prompted),
+        "target": target + (", with prompts" if prompted else ""),
         "pieces": len(pieces),
         "characters": measured["after"].characters,
         **{
@@ -68,24 +82,20 @@ def _figures(folder: Path) -> dict[str, Any]:
     }
 
 
-def _start(run: Path, config: DictConfig) -> NotaGen:
+def _start(run: Path, config: Mapping[str, Any]) -> NotaGen:
     """The weights that a stage went on from: another's, or random ones."""
     import torch
 
     from notagen import weights
     from notagen.model import ModelConfig, NotaGen
 
-    earlier = (run / name / "model" for name in config.stage.follows)
-    source = config.init_from or next((path for path in earlier if path.is_dir()), None)
+    earlier = (run / name / "model" for name in config["stage"]["follows"])
+    source = config["init_from"] or next((path for path in earlier if path.is_dir()), None)
     if source is not None:
         return weights.load(str(source))
-    torch.manual_seed(config.seed)
-    return NotaGen(ModelConfig(**plain(config.model, "name"))).eval()
-
-
-def _target(config: DictConfig, prompted: bool) -> str:
-    chosen = config.stage.data.select or "all"
-    return f"{config.corpus.name}: {chosen}" + (", with prompts" if prompted else "")
+    torch.manual_seed(config["seed"])
+    sizes = {name: value for name, value in config["model"].items() if name != "name"}
+    return NotaGen(ModelConfig(**sizes)).eval()
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from notagen.errors import UserError
 
@@ -178,6 +180,21 @@ def save(config: DictConfig, path: Path) -> None:
     """Write the composed, resolved configuration as YAML."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(OmegaConf.to_yaml(config, resolve=True))
+
+
+def saved(path: Path) -> dict[str, Any]:
+    """The values in a configuration that :func:`save` wrote: data, of which nothing is built.
+
+    Raises:
+        UserError: there is none, or it is not one.
+    """
+    try:
+        values = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
+        raise UserError(f"cannot read the configuration in {path}: {error}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path} is no configuration")
+    return {str(key): value for key, value in values.items()}
 
 
 def announce(command_name: str, plan: dict[str, object]) -> None:

@@ -94,7 +94,7 @@ def main(config: DictConfig) -> float | None:
     if preferring and last is None:
         iteration.store_reference(fabric, trainer, stage, data, out)
     try:
-        trainer.fit(stage, data, ckpt_path=last)
+        trainer.fit(stage, data, ckpt_path=last, weights_only=True)
     except FloatingPointError as error:
         if not sweep.is_job():
             raise

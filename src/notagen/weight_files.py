@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import pickle
 import zipfile
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from torch import Tensor
@@ -29,7 +29,7 @@ def read(path: str | Path, kind: str) -> Weights:
             raise ValueError(f"{path} is not a file that torch.save has written")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError) as error:
+    except (UnpicklingError, RuntimeError) as error:
         raise ValueError(f"{path} is not a checkpoint that torch can read safely") from error
     weights = checkpoint.get("model", checkpoint) if isinstance(checkpoint, dict) else None
     if not isinstance(weights, dict) or not all(isinstance(w, Tensor) for w in weights.values()):

@@ -1,0 +1,73 @@
+"""Sharded checkpoints of torch.distributed.checkpoint, checked to hold nothing that runs."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch.distributed.checkpoint.metadata import BytesStorageMetadata, Metadata
+
+_METADATA: Final = ".metadata"
+_CHECKPOINT: Final = "torch.distributed.checkpoint"
+_KNOWN: Final = {
+    (f"{_CHECKPOINT}.metadata", "BytesStorageMetadata"),
+    (f"{_CHECKPOINT}.metadata", "ChunkStorageMetadata"),
+    (f"{_CHECKPOINT}.metadata", "Metadata"),
+    (f"{_CHECKPOINT}.metadata", "MetadataIndex"),
+    (f"{_CHECKPOINT}.metadata", "StorageMeta"),
+    (f"{_CHECKPOINT}.metadata", "TensorProperties"),
+    (f"{_CHECKPOINT}.metadata", "TensorStorageMetadata"),
+    (f"{_CHECKPOINT}.metadata", "_MEM_FORMAT_ENCODING"),
+    (f"{_CHECKPOINT}.filesystem", "_StorageInfo"),
+    ("collections", "OrderedDict"),
+    ("pathlib", "PosixPath"),
+    ("pathlib", "PurePosixPath"),
+    ("torch", "Size"),
+    ("torch.serialization", "_get_layout"),
+}
+
+
+class _MetadataUnpickler(pickle.Unpickler):
+    """Knows the classes of a checkpoint's metadata, and no other."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """A class of :data:`_KNOWN` or a torch dtype."""
+        is_dtype = module == "torch" and isinstance(getattr(torch, name, None), torch.dtype)
+        if (module, name) not in _KNOWN and not is_dtype:
+            raise pickle.UnpicklingError(f"{module}.{name} has no place in a checkpoint")
+        return super().find_class(module, name)
+
+
+def check(folder: Path) -> None:
+    """Refuse shards in which anything but tensors and plain values is stored.
+
+    To be called before torch or Lightning reads ``folder``: both unpickle its metadata, and what
+    it holds beside tensors, without looking.
+
+    Raises:
+        pickle.UnpicklingError: the folder is damaged, or holds something else.
+        OSError: there are no such files.
+    """
+    try:
+        metadata = _MetadataUnpickler(io.BytesIO((folder / _METADATA).read_bytes())).load()
+        _check_values(folder, metadata)
+    except (AttributeError, EOFError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise pickle.UnpicklingError(f"{folder} is damaged: {error}") from error
+
+
+def _check_values(folder: Path, metadata: Metadata) -> None:
+    """Read the values that are no tensors as torch reads weights: classes are refused."""
+    values = {
+        name
+        for name, entry in metadata.state_dict_metadata.items()
+        if isinstance(entry, BytesStorageMetadata)
+    }
+    for index, stored in metadata.storage_data.items():
+        if index.fqn in values:
+            with (folder / stored.relative_path).open("rb") as file:
+                file.seek(stored.offset)
+                content = io.BytesIO(file.read(stored.length))
+            torch.load(content, weights_only=True)
