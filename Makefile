@@ -97,7 +97,7 @@ test-scale: $(VENV)/dev ## The tests of engine=ray, on two local workers
 	$(BIN)/python -m pytest -m dist tests/corpus/test_ray.py
 
 roundtrip: $(VENV)/notagen ## Scores to text and back: what survives, by collection (15 min)
-	$(BIN)/python -m notagen.roundtrip
+	$(BIN)/python -m benchmarks.roundtrip
 
 .PHONY: bench
 BENCH := # --quick, --slow, --threads 2; `--help` lists them

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from notagen.iteration.samples import Journal, Sample
+from notagen.dpo.rollout import Sample, SampleJournal
 from notagen.model import ModelConfig, NotaGen
 from notagen.notation import Tune
 from notagen.reward import EncoderConfig, MusicEncoder
@@ -26,7 +26,7 @@ def random_start(folder: Path) -> None:
 
 def give_samples(rows, out: Path) -> None:
     """Real pieces, some cut short, as if the policy had written them."""
-    journal = Journal(out / "samples" / "rank-0.jsonl")
+    journal = SampleJournal(out / "samples" / "rank-0.jsonl")
     for number, row in enumerate(rows[:GIVEN]):
         tune = Tune.parse(row["text"])
         bars = tune.bars[: 4 + number]

@@ -25,10 +25,10 @@ FORKS = get_context("forkserver")
 FORKS.set_forkserver_preload(
     [
         "notagen.train",
-        "notagen.data.modules",
+        "notagen.data.datamodule",
         "notagen.stages.pretrain",
-        "notagen.stages.sample",
-        "notagen.iteration",
+        "notagen.training.sample_callback",
+        "notagen.dpo",
         "transformers",
         __name__,
     ]

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from notagen.baseline import CharacterModel
+from notagen.metrics.ngram import CharacterModel
 
 
 def test_probabilities_of_a_known_case():

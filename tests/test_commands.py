@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from notagen.model import ModelConfig, NotaGen
-from notagen.prompt import Prompt, check_known, save_known
+from notagen.prompts import Prompt, check_known, save_known
 
 
 @pytest.fixture

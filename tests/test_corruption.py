@@ -5,8 +5,13 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from notagen.corruption import scatter_notes, scatter_some_notes, shuffle_bars, shuffle_voices
 from notagen.notation import Tune
+from notagen.reward.corruption import (
+    scatter_notes,
+    scatter_some_notes,
+    shuffle_bars,
+    shuffle_voices,
+)
 
 EVERY = [shuffle_bars, shuffle_voices, scatter_some_notes, scatter_notes]
 

@@ -4,8 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from notagen import weights
-from notagen.model import NotaGen
+from notagen.model import NotaGen, weights
 from overrides import small
 
 

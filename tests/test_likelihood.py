@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from notagen.batch import pack
-from notagen.data.pieces import fixed_pieces
-from notagen.likelihood import likelihood
-from notagen.metrics import BitsPerCharacter
+from notagen.data.batches import pack
+from notagen.data.pieces import validation_pieces
+from notagen.metrics.bits import BitsPerCharacter, likelihood
 from notagen.model import ModelConfig, NotaGen
 from notagen.patches import PAD, decode
 
@@ -21,7 +20,7 @@ def model():
 
 
 def test_is_that_of_whole_pieces_and_what_the_metric_says(model, rows):
-    pieces = fixed_pieces(rows[:3], 128)
+    pieces = validation_pieces(rows[:3], 128)
     found = likelihood(model, pieces)
     nats = -model.log_prob(pieces).double().sum().item()
     bits = BitsPerCharacter()

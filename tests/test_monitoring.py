@@ -5,11 +5,10 @@ import pytest
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from notagen import weights
 from notagen.data import storage
-from notagen.generation import Ending, Tally, Written
-from notagen.model import ModelConfig, NotaGen
-from notagen.stages.boards import Sample, WandbRun, show
+from notagen.generation import FinishReason, GeneratedPiece, GenerationStats
+from notagen.model import ModelConfig, NotaGen, weights
+from notagen.training.sample_callback import RenderedPiece, WandbRun, show
 from overrides import small
 
 
@@ -68,9 +67,11 @@ def test_a_stage_is_logged_on_wandb_without_a_network(run, corpus):
 
 
 @pytest.fixture
-def sample(rows) -> Sample:
+def sample(rows) -> RenderedPiece:
     """A quartet, as if a model had written it."""
-    return Sample.of(Written(0, rows[6]["text"], Ending.COMPLETE, Tally(tries=3)))
+    return RenderedPiece.of(
+        GeneratedPiece(0, rows[6]["text"], FinishReason.COMPLETE, GenerationStats(tries=3))
+    )
 
 
 def test_a_sample_is_seen_and_heard_on_tensorboard(sample, tmp_path):
@@ -106,7 +107,9 @@ def test_a_table_of_numbers_gets_the_numbers_of_a_sample(sample, tmp_path):
 
 
 def test_what_is_no_score_is_shown_with_the_reason(tmp_path):
-    sample = Sample.of(Written(0, "L:1/8\nK:C\n", Ending.TOO_LONG, Tally()))
+    sample = RenderedPiece.of(
+        GeneratedPiece(0, "L:1/8\nK:C\n", FinishReason.TOO_LONG, GenerationStats())
+    )
     assert sample.text.endswith("\n\nL:1/8\nK:C\n")
     assert len(sample.text) > 20
     assert sample.numbers == {}

@@ -15,7 +15,7 @@ import torch.distributed.checkpoint as dcp
 import yaml
 
 from iterations import give_samples, overrides, random_start
-from notagen import weights
+from notagen.model import weights
 from overrides import small
 
 SOURCE = Path(__file__).parents[1] / "src" / "notagen"

@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from notagen.optimizers import Muon, orthogonalised
+from notagen.training.optim import Muon, orthogonalised
 
 
 def test_orthogonalised_keeps_directions_and_evens_out_lengths():

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from notagen.data import storage
-from notagen.probing import label_probe, order_probe
 from notagen.reward import EncoderConfig, MusicEncoder
+from notagen.reward.probes import label_probe, order_probe
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""``python -m notagen.roundtrip``: the table, and when it fails."""
+"""``python -m benchmarks.roundtrip``: the table, and when it fails."""
 
 from pathlib import Path
 

@@ -5,7 +5,7 @@ from torch.optim import SGD
 
 from notagen.config import CONF, build
 from notagen.errors import UserError
-from notagen.optimizers import Muon
+from notagen.training.optim import Muon
 
 SCHEDULES = sorted(path.stem for path in (CONF / "schedule").glob("*.yaml"))
 

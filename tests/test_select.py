@@ -5,7 +5,7 @@ import pytest
 
 from notagen import reward
 from notagen.data import storage
-from notagen.reward.scores import score
+from notagen.reward.similarity import score
 
 ENCODER = Path(__file__).parent / "golden" / "tiny_clamp2.pth"
 

@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from hub_stub import hub
-from notagen import weights
 from notagen.config import options
 from notagen.errors import UserError
-from notagen.model import ModelConfig, NotaGen
+from notagen.model import ModelConfig, NotaGen, weights
 
 PUBLISHED = Path(__file__).parent / "golden" / "tiny_notagen.pth"
 

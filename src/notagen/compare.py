@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from notagen import processor
 from notagen.config import announce, command, listed, saved
 from notagen.errors import UserError
+from notagen.training import cpu
 
 if TYPE_CHECKING:
     from notagen.model import NotaGen
@@ -25,7 +25,7 @@ def main(config: DictConfig) -> None:
     stages = [run / name for name in names if (run / name / "model").is_dir()]
     if not stages:
         raise UserError(f"{run} holds none of {', '.join(names)}; train them first")
-    processor.settle()
+    cpu.configure()
 
     from rich.console import Console
     from rich.progress import track
@@ -48,11 +48,13 @@ _MEASURES = ("loss", "bits_per_character")
 
 def _figures(folder: Path) -> dict[str, Any]:
     """What the stage in ``folder`` was trained for, and how well it and its start know that."""
-    from notagen import weights
     from notagen.data import storage
-    from notagen.data.modules import FinetuneData, PosttrainData, PretrainData
-    from notagen.data.pieces import fixed_pieces
-    from notagen.likelihood import likelihood
+    from notagen.data.pieces import validation_pieces
+    from notagen.metrics.bits import likelihood
+    from notagen.model import weights
+    from notagen.stages.finetune import FinetuneData
+    from notagen.stages.posttrain import PosttrainData
+    from notagen.stages.pretrain import PretrainData
 
     config = saved(folder / "config.yaml")
     try:
@@ -60,7 +62,7 @@ def _figures(folder: Path) -> dict[str, Any]:
         stage = {"pretrain": PretrainData, "posttrain": PosttrainData, "finetune": FinetuneData}
         prompted = stage[config["stage"]["name"]].prompted
         rows = storage.read(Path(data["path"]), "validation", data["select"])
-        pieces = fixed_pieces(rows, data["patch_length"], prompted)
+        pieces = validation_pieces(rows, data["patch_length"], prompted)
         start = _start(folder.parent, config)
         target = f"{config['corpus']['name']}: {data['select'] or 'all'}"
     except (KeyError, TypeError) as error:
@@ -86,8 +88,7 @@ def _start(run: Path, config: Mapping[str, Any]) -> NotaGen:
     """The weights that a stage went on from: another's, or random ones."""
     import torch
 
-    from notagen import weights
-    from notagen.model import ModelConfig, NotaGen
+    from notagen.model import ModelConfig, NotaGen, weights
 
     earlier = (run / name / "model" for name in config["stage"]["follows"])
     source = config["init_from"] or next((path for path in earlier if path.is_dir()), None)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from notagen import processor
 from notagen.config import announce, command
 from notagen.errors import UserError
+from notagen.training import cpu
 
 
 @command("evaluate")
@@ -20,22 +20,22 @@ def main(config: DictConfig) -> None:
     out = None if config.out is None else Path(config.out)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
-    processor.settle()
+    cpu.configure()
 
     from rich.progress import track
 
-    from notagen import weights
-    from notagen.baseline import CharacterModel
     from notagen.data import storage
-    from notagen.data.pieces import fixed_pieces
-    from notagen.likelihood import likelihood
+    from notagen.data.pieces import validation_pieces
+    from notagen.metrics.bits import likelihood
+    from notagen.metrics.ngram import CharacterModel
+    from notagen.model import weights
     from notagen.patches import Patches, decode
 
     model = weights.load(config.weights)
 
     def pieces(split: str) -> list[Patches]:
         rows = storage.read(Path(config.corpus.prepared), split, config.select)
-        return fixed_pieces(rows, model.config.patch_length, config.prompts)
+        return validation_pieces(rows, model.config.patch_length, config.prompts)
 
     held_out = pieces("validation")
     if not held_out:

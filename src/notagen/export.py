@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from notagen.config import announce, command
 from notagen.errors import UserError
-from notagen.prompt import copy_known
+from notagen.prompts import copy_known
 
 
 @command("export")
@@ -19,7 +19,7 @@ def main(config: DictConfig) -> None:
         raise UserError(f"{out} exists; give another name as out=")
     announce("export", {"weights": config.weights, "out": out})
 
-    from notagen import weights
+    from notagen.model import weights
 
     model = weights.load(config.weights)
     weights.save(model, out)

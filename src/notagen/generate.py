@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from notagen import processor
 from notagen.config import announce, build, command, listed, plain
 from notagen.errors import UserError
-from notagen.prompt import Prompt, check_known
+from notagen.prompts import Prompt, check_known
+from notagen.training import cpu
 
 if TYPE_CHECKING:
     from notagen.model import NotaGen
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 @command("generate")
 def main(config: DictConfig) -> None:
     """Write ``n`` pieces and save them as scores in ``out``."""
-    processor.settle()
+    cpu.configure()
 
     from rich.progress import track
 
-    from notagen import weights
     from notagen.generation import Form, generate
     from notagen.generation.saving import check_formats, save, summary, write_index
-    from notagen.likelihood import likelihood
+    from notagen.metrics.bits import likelihood
+    from notagen.model import weights
     from notagen.patches import encode
 
     prompt = _prompt(plain(config.prompt))

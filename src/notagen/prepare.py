@@ -11,11 +11,11 @@ from notagen.errors import UserError
 @command("prepare")
 def main(config: DictConfig) -> None:
     """Read the scores of ``corpus`` and write the prepared corpus to ``out``."""
+    from notagen.corpus.build import prepare
     from notagen.corpus.card import page
-    from notagen.corpus.destination import is_prepared
     from notagen.corpus.engines import ENGINES
-    from notagen.corpus.preparing import prepare
-    from notagen.corpus.reading import Reader
+    from notagen.corpus.reader import Reader
+    from notagen.corpus.remote import is_prepared
     from notagen.corpus.selection import Rules
     from notagen.corpus.workers import Limits
 

@@ -7,18 +7,18 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from notagen import processor
 from notagen.config import announce, command
+from notagen.training import cpu
 
 
 @command("probe")
 def main(config: DictConfig) -> None:
     """Print how well labels can be read off an encoder's features, and how it takes corruption."""
-    processor.settle()
+    cpu.configure()
 
     from notagen import reward
     from notagen.data import storage
-    from notagen.probing import LabelProbe, OrderProbe, label_probe, order_probe
+    from notagen.reward.probes import LabelProbe, OrderProbe, label_probe, order_probe
 
     corpus = Path(config.corpus.prepared)
     train, validation = (storage.read(corpus, split) for split in ("train", "validation"))

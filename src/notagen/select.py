@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from notagen import processor
 from notagen.config import announce, command
 from notagen.errors import UserError
+from notagen.training import cpu
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -28,11 +28,11 @@ def main(config: DictConfig) -> None:
     source, out = Path(config.corpus.prepared), Path(config.out)
     if out.resolve() == source.resolve():
         raise UserError(f"{out} is the corpus to choose from; give another folder as out=")
-    processor.settle()
+    cpu.configure()
 
     from notagen import reward
     from notagen.data import storage
-    from notagen.reward.scores import score
+    from notagen.reward.similarity import score
 
     storage.check_writable(out)
     splits = {name: storage.read(source, name) for name in ("train", "validation")}

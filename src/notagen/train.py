@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from omegaconf import DictConfig
 
-from notagen import processor, sweep
 from notagen.config import announce, build, command, options, plain, quiet, save
 from notagen.errors import UserError
+from notagen.training import cpu, sweep
 
 if TYPE_CHECKING:
     from notagen.model import NotaGen
@@ -37,22 +37,23 @@ def main(config: DictConfig) -> float | None:
         print(f"iteration {config.iteration} is complete: {out / 'model'}")
         return None
     last = _checkpoint_to_resume(out, "auto" if preferring else config.resume)
-    processor.settle()
+    cpu.configure()
 
     import lightning as L
 
-    from notagen import checkpoints, weights
-    from notagen.prompt import save_known
+    from notagen.model import weights
+    from notagen.prompts import save_known
+    from notagen.training import checkpoints
 
     quiet()
     L.seed_everything(config.seed, verbose=False)
     start = config.init_from or _predecessor(run, config)
     source = last or start
     if preferring:
-        from notagen import iteration
+        from notagen.dpo import launch_fabric, prepare, store_reference
 
-        fabric = iteration.ranks(config.trainer)
-        iteration.prepare(fabric, config, str(start), out)
+        fabric = launch_fabric(config.trainer)
+        prepare(fabric, config, str(start), out)
         if config.stage.until == "score":
             return None
     model = _new_model(config)
@@ -92,7 +93,7 @@ def main(config: DictConfig) -> float | None:
         )
         save(config, out / "config.yaml")
     if preferring and last is None:
-        iteration.store_reference(fabric, trainer, stage, data, out)
+        store_reference(fabric, trainer, stage, data, out)
     try:
         trainer.fit(stage, data, ckpt_path=last, weights_only=True)
     except FloatingPointError as error:

@@ -18,7 +18,7 @@ from benchmarks.generating import divergence, header
 from benchmarks.material import our_model, texts
 from benchmarks.sides import Side, Works
 from benchmarks.table import Row
-from notagen.generation import Sampling, Written, generate
+from notagen.generation import GeneratedPiece, Sampling, generate
 from notagen.generation.sampling import Align
 from notagen.model import ModelConfig, NotaGen
 from notagen.patches import PAD, encode
@@ -83,7 +83,7 @@ def works(learning: Learning) -> Works:
     """Train, once, and write as often as asked."""
     model = _trained(learning)
 
-    def write(align: Align) -> list[Written]:
+    def write(align: Align) -> list[GeneratedPiece]:
         prompts = [header()] * learning.pieces
         sampling = Sampling(align=align)
         return [*generate(model, prompts, sampling, rows=8, most_patches=learning.patches)]

@@ -14,7 +14,7 @@ from benchmarks.material import texts
 from benchmarks.preparing import Scores
 from benchmarks.sides import Reply, Side, Works, alternate
 from benchmarks.table import Row, timed
-from notagen.data.pieces import Pieces, fixed_pieces
+from notagen.data.pieces import PieceDataset, validation_pieces
 from notagen.data.storage import Row as Piece
 from notagen.patches import encode
 
@@ -79,22 +79,22 @@ def _works(scores: Scores, context: int) -> Works:
         return thousands
 
     def from_rows() -> float:
-        fixed_pieces(stored, context)
+        validation_pieces(stored, context)
         return sum(row["characters"] for row in stored) / 1e3
 
     works = {"equal": equal, "ours": ours, "reference": theirs, "rows": from_rows}
     for name in Scores._fields:
-        pieces = Pieces(getattr(scores, name), context, "all", seed=0)
+        pieces = PieceDataset(getattr(scores, name), context, "all", seed=0)
         works[name] = partial(_next_epoch, pieces, count())
         works[f"{name}, patches"] = partial(_mean_patches, pieces)
     return works
 
 
-def _next_epoch(pieces: Pieces, epochs: Iterator[int]) -> int:
+def _next_epoch(pieces: PieceDataset, epochs: Iterator[int]) -> int:
     """An item of every piece, in another key than before."""
     epoch = next(epochs)
     return len([pieces[epoch, index] for index in range(len(pieces))])
 
 
-def _mean_patches(pieces: Pieces) -> float:
+def _mean_patches(pieces: PieceDataset) -> float:
     return mean(len(pieces[0, index]) for index in range(len(pieces)))

@@ -17,7 +17,7 @@ from benchmarks.table import Row, timed
 from notagen.generation import Sampling, generate
 from notagen.generation.sampling import patch_noise
 from notagen.model import Decoder, ModelConfig, NotaGen
-from notagen.model.level import Quantize
+from notagen.model.decoding.runner import Quantize
 from notagen.patches import EOS, PAD, PATCH_SIZE, VOCABULARY, encode_prompt
 
 _CHECKED = 4  # patches written greedily by both

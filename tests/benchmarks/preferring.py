@@ -15,8 +15,8 @@ from benchmarks.material import our_model, reference_model, score
 from benchmarks.sides import Side, Works, alternate
 from benchmarks.table import Row, memory, timed
 from benchmarks.training import autocast
+from notagen.dpo.loss import preference_loss
 from notagen.model import ModelConfig
-from notagen.stages.preference_loss import preference_loss
 
 BETA, PENALTY = 0.1, 10.0  # as conf/stage/dpo.yaml has them
 RATE = 1e-5

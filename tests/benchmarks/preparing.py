@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from benchmarks.sides import Side, Works
 from benchmarks.table import Row
-from notagen.corpus.reading import Reader
+from notagen.corpus.reader import Reader
 from notagen.corpus.sources import UNKNOWN, Source, chorales, music21
 from notagen.data import storage
 from notagen.data.storage import Row as Piece

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from notagen import processor
+from notagen.training import cpu as cpu_settings
 
 Works = Mapping[str, Callable[[], Any]]
 """What a side can be asked to do, by name."""
@@ -99,7 +99,7 @@ def alternate(reference: tuple[Side, str], ours: tuple[Side, str], rounds: int) 
 
 def _serve(connection: Connection, threads: int, device: str, settled: bool) -> None:
     if settled:
-        processor.settle()
+        cpu_settings.configure()
     make = connection.recv()  # imports what the work needs
     import torch
 

@@ -2,10 +2,10 @@ import fsspec
 import pytest
 from tests.corpus.melodies import write_melodies
 
-from notagen.corpus import destination
-from notagen.corpus.folder import folder
-from notagen.corpus.preparing import prepare
-from notagen.corpus.reading import Reader
+from notagen.corpus import remote
+from notagen.corpus.build import prepare
+from notagen.corpus.reader import Reader
+from notagen.corpus.sources import folder
 from notagen.data import storage
 
 
@@ -28,7 +28,7 @@ def scores(tmp_path, monkeypatch):
 def test_a_corpus_in_another_place_is_that_of_a_folder(memory, scores, tmp_path):
     prepare(folder(str(scores)), tmp_path / "here/small")
     prepare(folder(str(scores)), "memory://bucket/small")
-    assert destination.is_prepared("memory://bucket/small")
+    assert remote.is_prepared("memory://bucket/small")
     memory.get("/bucket/small/", str(tmp_path / "fetched"), recursive=True)
     for name in ("card.json", "rejected.jsonl", "README.md", "card.png"):
         assert (tmp_path / "fetched" / name).read_bytes() == (
@@ -65,9 +65,9 @@ def test_only_a_corpus_is_overwritten_in_another_place(memory, scores):
     prepare(folder(str(scores)), "memory://bucket/small")
     memory.pipe_file("/bucket/small/old.arrow", b"")
     memory.rm("/bucket/small/dataset_dict.json")  # as if the copy had been cut off
-    assert not destination.is_prepared("memory://bucket/small")
+    assert not remote.is_prepared("memory://bucket/small")
     prepare(folder(str(scores)), "memory://bucket/small")
-    assert destination.is_prepared("memory://bucket/small")
+    assert remote.is_prepared("memory://bucket/small")
     assert not memory.exists("/bucket/small/old.arrow")
     assert memory.cat_file("/bucket/thesis/chapter.txt") == b"years of work"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from music21 import corpus, note
 
-from notagen.corpus.reading import Reader
+from notagen.corpus.reader import Reader
 from notagen.corpus.sources import UNKNOWN, Source, music21
 from notagen.corpus.workers import Failure, Limits, each
 from notagen.notation import KEYS, Tune, semitones_between

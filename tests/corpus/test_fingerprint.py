@@ -1,8 +1,7 @@
 import pytest
 from tests.corpus.melodies import melody
 
-from notagen.corpus.duplicates import Duplicates
-from notagen.corpus.fingerprint import shingles, signature
+from notagen.corpus.dedup import Duplicates, shingles, signature
 from notagen.notation import KEYS, Tune
 
 HEADER = "M:4/4\nL:1/8\nK:{}\n"

@@ -4,9 +4,9 @@ import os
 import pytest
 from tests.corpus.melodies import abc, melody, musicxml
 
-from notagen.corpus.folder import folder
-from notagen.corpus.metadata import composer, last_name_first
-from notagen.prompt import Prompt
+from notagen.corpus.reader import last_name_first, read_composer
+from notagen.corpus.sources import folder
+from notagen.prompts import Prompt
 
 BACH = Prompt("Baroque", "Bach, Johann Sebastian", "Choral")
 
@@ -122,4 +122,4 @@ def test_a_score_names_its_composer(tmp_path):
     xml.write_text(musicxml(1).replace("<part-list>", creator + "<part-list>", 1))
     files = [tmp_path / "none.mid", one, several, kern, xml]
     names = ["", "O'Carolan, Turlough", "", "Palestrina, Giovanni", "Beach, Amy"]
-    assert [composer(file) for file in files] == names
+    assert [read_composer(file) for file in files] == names

@@ -1,10 +1,9 @@
 from tests.corpus.melodies import write_melodies
 
-from notagen.corpus.folder import folder
 from notagen.corpus.journal import Journal, key
-from notagen.corpus.reading import Reader, failed
-from notagen.corpus.sources import Source
-from notagen.prompt import Prompt
+from notagen.corpus.reader import Reader, failed
+from notagen.corpus.sources import Source, folder
+from notagen.prompts import Prompt
 
 
 def outcome(name):

@@ -11,10 +11,10 @@ import pytest
 from tests.corpus.melodies import abc, melody, musicxml, write_melodies
 from tests.corpus.test_guards import BOMB, EXTERNAL
 
-from notagen.corpus.folder import folder
-from notagen.corpus.preparing import prepare
-from notagen.corpus.reading import Reader
+from notagen.corpus.build import prepare
+from notagen.corpus.reader import Reader
 from notagen.corpus.selection import Rules
+from notagen.corpus.sources import folder
 from notagen.corpus.workers import Limits
 from notagen.data import storage
 

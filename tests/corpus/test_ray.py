@@ -10,11 +10,11 @@ from tests.corpus.melodies import abc, melody, musicxml, write_melodies
 from tests.corpus.test_guards import BOMB
 from tests.corpus.test_workers import misbehave
 
+from notagen.corpus.build import prepare
 from notagen.corpus.engines import local, on_ray
-from notagen.corpus.folder import folder
-from notagen.corpus.preparing import prepare
-from notagen.corpus.reading import Reader
+from notagen.corpus.reader import Reader
 from notagen.corpus.selection import Rules
+from notagen.corpus.sources import folder
 from notagen.corpus.workers import Failure, Limits
 from notagen.data import storage
 

@@ -3,12 +3,12 @@ import re
 import pytest
 from tests.corpus.melodies import abc, melody, musicxml
 
-from notagen.corpus.reading import Reader
+from notagen.corpus.reader import Reader
 from notagen.corpus.sources import UNKNOWN, Source
 from notagen.data.pieces import prompt_of
 from notagen.notation import Tune
 from notagen.patches import encode
-from notagen.prompt import Prompt
+from notagen.prompts import Prompt
 
 READER = Reader(largest=1_000_000)
 

@@ -3,7 +3,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from notagen.data.keys import draw_key, near_keys
+from notagen.data.pieces import draw_key, near_keys
 from notagen.notation import KEYS, semitones_between
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from notagen.bar_patches import BAR_PATCH_SIZE, Task
-from notagen.data.excerpts import EncoderPieces
 from notagen.patches import BOS
+from notagen.reward.bar_patches import BAR_PATCH_SIZE, Task
+from notagen.reward.excerpts import EncoderPieces
 
 
 @pytest.fixture(scope="module")

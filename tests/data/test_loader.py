@@ -4,14 +4,14 @@ import lightning as L
 import pytest
 import torch
 
-from notagen.data.loader import PieceLoader, ShuffledBatches
-from notagen.data.pieces import Pieces
+from notagen.data.batches import PieceLoader, ShuffledBatches
+from notagen.data.pieces import PieceDataset
 from notagen.errors import UserError
 
 
 def loader(rows, batch_size=2, rank=0, world_size=1, workers=0) -> PieceLoader:
     batches = ShuffledBatches(len(rows), batch_size, 7, rank, world_size)
-    return PieceLoader(Pieces(rows, 128, "all", 7), batches, workers)
+    return PieceLoader(PieceDataset(rows, 128, "all", 7), batches, workers)
 
 
 def same(left, right) -> bool:

@@ -4,11 +4,10 @@ import lightning as L
 import numpy as np
 import pytest
 
-from notagen.data.loader import PieceLoader
-from notagen.data.modules import PretrainData
-from notagen.data.patch_batches import PatchBatches
-from notagen.data.pieces import Pieces
+from notagen.data.batches import PatchBatches, PieceLoader
+from notagen.data.pieces import PieceDataset
 from notagen.errors import UserError
+from notagen.stages.pretrain import PretrainData
 
 SIZES = np.random.default_rng(0).integers(10, 513, size=200).tolist()
 
@@ -59,7 +58,7 @@ def test_a_restored_loader_goes_on_where_it_was(rows, handed_out):
     def loader() -> PieceLoader:
         sizes = [row["characters"] // 10 for row in rows]
         own = PatchBatches(sizes, max(sizes), 7, 0, 1)
-        return PieceLoader(Pieces(rows, 128, "all", 7), own, workers=0)
+        return PieceLoader(PieceDataset(rows, 128, "all", 7), own, workers=0)
 
     expected = [batch.patches.tolist() for batch in loader()]
     assert len(expected) > handed_out

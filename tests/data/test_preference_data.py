@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from notagen.data.preferences import PreferenceData
 from notagen.errors import UserError
+from notagen.stages.dpo import DPOData
 
 ROLES = ["chosen", "chosen", "rejected", "rejected", "rejected", "chosen", "rejected"]
 GROUPS = [0, 0, 0, 0, 0, 1, 1]
@@ -29,7 +29,7 @@ def folder(golden, tmp_path):
 
 
 def data(folder, corpus, *, batch_size=1, rank=0, ranks=1, patch_length=512):
-    made = PreferenceData(str(folder), str(corpus), patch_length, batch_size, seed=0)
+    made = DPOData(str(folder), str(corpus), patch_length, batch_size, seed=0)
     made.trainer = SimpleNamespace(world_size=ranks, global_rank=rank)
     made.setup()
     return made

@@ -1,7 +1,6 @@
 import pytest
 
-from notagen.generation.alignment import first_deviation
-from notagen.generation.repair import repaired
+from notagen.generation.alignment import first_deviation, repaired
 from notagen.notation import Tune
 
 VOICES = ("1", "2", "3")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from notagen.generation.context import context_start
+from notagen.generation.piece import context_start
 from notagen.patches import encode_prompt
 
 HEADER = "L:1/8\nM:4/4\nK:C\nV:1 treble\n"

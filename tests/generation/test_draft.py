@@ -1,20 +1,20 @@
 import numpy as np
 import pytest
 
-from notagen.generation.draft import Draft
+from notagen.generation.piece import PartialPiece
 from notagen.patches import EOS, encode_prompt
 
 HEADER = "L:1/8\nM:4/4\nK:C\nV:1 treble\nV:2 bass\n"
 END = chr(EOS)
 
 
-def add(draft: Draft, *texts: str) -> None:
+def add(draft: PartialPiece, *texts: str) -> None:
     for text in texts:
         draft.append(text)
         draft.close_line()
 
 
-def forced(draft: Draft) -> str:
+def forced(draft: PartialPiece) -> str:
     """What the next patch must begin with."""
     written = ""
     while (allowed := draft.allowed(written)) is not None and len(allowed) == 1:
@@ -23,7 +23,7 @@ def forced(draft: Draft) -> str:
 
 
 def test_the_header_is_free_and_the_first_mark_counts_from_zero():
-    draft = Draft(HEADER)
+    draft = PartialPiece(HEADER)
     assert draft.allowed("") is None
     assert draft.allowed("V") is None
     assert draft.allowed("V:3\n") == END, "a line end ends the patch"
@@ -34,7 +34,7 @@ def test_the_header_is_free_and_the_first_mark_counts_from_zero():
 
 
 def test_later_marks_count_down_and_the_last_line_ends_the_piece():
-    draft = Draft(HEADER)
+    draft = PartialPiece(HEADER)
     add(draft, "[r:0/2][V:1]C8|\n")
     assert forced(draft) == "[r:1/1][V:"
     add(draft, "[r:1/1][V:1]D4 E")
@@ -48,7 +48,7 @@ def test_later_marks_count_down_and_the_last_line_ends_the_piece():
 
 
 def test_voices_come_in_their_order_with_the_barline_of_the_first():
-    draft = Draft(HEADER.replace("V:2", "V:12") + "V:13 bass\n")
+    draft = PartialPiece(HEADER.replace("V:2", "V:12") + "V:13 bass\n")
     add(draft, "[r:0/2][V:1]C8", "||[V:")
     assert draft.allowed("") == "1"
     assert set(draft.allowed("1")) == {"2", "3"}
@@ -58,7 +58,7 @@ def test_voices_come_in_their_order_with_the_barline_of_the_first():
     assert draft.allowed("||") == "[\n"
     add(draft, "||[V:13]C8")
     assert forced(draft) == "||\n" + END
-    free = Draft(HEADER, voices_in_place=False)
+    free = PartialPiece(HEADER, voices_in_place=False)
     add(free, "[r:0/2]")
     assert free.allowed("") is None
 
@@ -68,11 +68,11 @@ def test_voices_come_in_their_order_with_the_barline_of_the_first():
     [("[r:0/3][V:1]C8|\n", "[r:1/2][V:"), ("[r:0/3][V:1]C2 ", "[r:0/3][V:1]C2 ")],
 )
 def test_a_prompt_with_bars_is_continued(bars, beginning):
-    assert forced(Draft(HEADER + bars)) == beginning
+    assert forced(PartialPiece(HEADER + bars)) == beginning
 
 
 def test_a_line_is_taken_back_by_patches_and_the_prompt_stays():
-    draft = Draft(HEADER + "[r:0/3][V:1]C2 D2 E2 F2 ")
+    draft = PartialPiece(HEADER + "[r:0/3][V:1]C2 D2 E2 F2 ")
     given = len(draft)
     add(draft, "E2 F2 G2", "|[V:2]C8")
     draft.rewind(draft.line.index("[V:2]"))
@@ -83,10 +83,10 @@ def test_a_line_is_taken_back_by_patches_and_the_prompt_stays():
 
 
 def test_a_replaced_line_is_cut_into_patches_as_any_other():
-    draft = Draft(HEADER)
+    draft = PartialPiece(HEADER)
     add(draft, "[r:0/3][V:1]C8|\n", "[r:1/2][V:1]C8", "|[V:2]D7|\n")
     text = HEADER + "[r:0/3][V:1]C8|\n"
-    draft = Draft(text)
+    draft = PartialPiece(text)
     draft.append("[r:1/2][V:1]C7|\n")
     draft.replace_line("[r:1/2][V:1]C8|[V:2]D8|\n")
     expected = encode_prompt(text + "[r:1/2][V:1]C8|[V:2]D8|\n")[0]

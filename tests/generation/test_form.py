@@ -4,7 +4,7 @@ import pytest
 
 from notagen.errors import UserError
 from notagen.generation import Form, Sampling, generate
-from notagen.generation.draft import Draft
+from notagen.generation.piece import PartialPiece
 from notagen.model import ModelConfig, NotaGen
 from notagen.notation import Tune
 
@@ -63,7 +63,7 @@ def test_nothing_asked_leaves_everything_to_the_model():
 
 
 def test_bars_decide_the_marks():
-    draft = Draft("L:1/8\nK:C\nV:1 treble\n", Form(bars=32))
+    draft = PartialPiece("L:1/8\nK:C\nV:1 treble\n", Form(bars=32))
     mark = ""
     while not mark.endswith("]"):
         mark += draft.allowed(mark) if mark else "["

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from notagen.generation import Ending, Sampling, generate
+from notagen.generation import FinishReason, Sampling, generate
 from notagen.model import ModelConfig, NotaGen
 from notagen.notation import Tune
 
@@ -47,7 +47,7 @@ def test_no_control_character_reaches_the_text(model):
 
 def test_an_untrained_model_is_stopped(model):
     [piece] = generate(model, [""], Sampling(), most_patches=30)
-    assert piece.ending is Ending.TOO_LONG
+    assert piece.ending is FinishReason.TOO_LONG
 
 
 def test_a_piece_longer_than_the_context_goes_on(model):
@@ -66,7 +66,7 @@ def test_nothing_asked_nothing_written(model):
 def test_a_whole_piece_is_not_gone_on_with(model):
     whole = HEADER + "[r:0/1][V:1]C8|\n[r:1/0][V:1]C8|]\n"
     first, second = generate(model, [HEADER, whole], FREE, most_patches=20)
-    assert (first.index, first.text, first.ending) == (1, whole, Ending.COMPLETE)
+    assert (first.index, first.text, first.ending) == (1, whole, FinishReason.COMPLETE)
     assert second.index == 0
 
 
@@ -83,7 +83,7 @@ def test_enforced_bars_agree_where_reported_ones_do_not(learned):
     enforced = list(generate(learned, prompts, WILD))
     assert sum(piece.tally.tries for piece in enforced) > 0
     assert any(0 < piece.tally.strayed < piece.tally.tries for piece in enforced)
-    assert any(piece.ending is Ending.COMPLETE for piece in enforced)
+    assert any(piece.ending is FinishReason.COMPLETE for piece in enforced)
     for piece in enforced:
         assert all(aligned(piece.text))
         assert piece.tally.misaligned == 0
@@ -100,7 +100,7 @@ def test_redrawn_pieces_do_not_depend_on_their_batch(learned):
     for piece in alone:
         assert piece.text.startswith(prompts[piece.index])
         assert all(aligned(piece.text))
-        assert (len(aligned(piece.text)) == 20) == (piece.ending is Ending.COMPLETE)
+        assert (len(aligned(piece.text)) == 20) == (piece.ending is FinishReason.COMPLETE)
 
 
 def test_without_tries_bars_are_repaired(learned):
@@ -109,7 +109,7 @@ def test_without_tries_bars_are_repaired(learned):
     for piece in pieces:
         assert piece.tally.tries == 0
         assert piece.tally.repairs <= piece.tally.strayed <= piece.tally.repairs + 1
-        assert piece.ending is Ending.UNREADABLE or all(aligned(piece.text))
+        assert piece.ending is FinishReason.UNREADABLE or all(aligned(piece.text))
 
 
 def test_enforcing_changes_nothing_that_agrees(learned):
@@ -123,5 +123,5 @@ def test_enforcing_changes_nothing_that_agrees(learned):
 def test_a_bar_of_the_prompt_that_cannot_be_right_ends_the_piece_honestly(learned):
     prompt = "L:1/8\nK:C\nV:1 treble\nV:2 bass\n[r:0/3][V:1]C2|[V:1]C2|[V:2]C4"
     [piece] = generate(learned, [prompt], Sampling(tries=2), most_patches=200)
-    assert piece.ending is Ending.UNREADABLE
+    assert piece.ending is FinishReason.UNREADABLE
     assert prompt.startswith(piece.text)

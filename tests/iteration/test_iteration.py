@@ -13,10 +13,9 @@ import pytest
 import torch
 
 from iterations import GIVEN, PIECES, SHARE, give_samples, overrides, random_start
-from notagen.iteration import samples
-from notagen.iteration.samples import Journal
+from notagen.dpo.rollout import SampleJournal, read_samples
+from notagen.model.weights import load
 from notagen.patches import encode
-from notagen.weights import load
 
 ROLES = ("chosen", "rejected")
 
@@ -155,19 +154,18 @@ def test_other_settings_are_refused_by_name(whole, folder, corpus):
 
 
 def test_ranks_share_the_pieces_and_write_the_same_ones(folder, tmp_path):
+    from notagen.dpo.rollout import PromptGroup, write_share
     from notagen.generation import Sampling
-    from notagen.iteration.samples import write_share
-    from notagen.iteration.targets import Target
 
     model = load(str(folder / "runs/one/finetune/model"))
-    asked = [Target("", "", [])] * 5
+    asked = [PromptGroup("", "", [])] * 5
     settings = (Sampling(align="off"), 3, 2, 12)
-    journals = [Journal(tmp_path / f"rank-{rank}.jsonl") for rank in range(2)]
+    journals = [SampleJournal(tmp_path / f"rank-{rank}.jsonl") for rank in range(2)]
     for rank, journal in enumerate(journals):
         share = list(write_share(model, asked, (), journal, *settings, rank, 2))
         assert len(share) == 3 - rank
-    alone = Journal(tmp_path / "alone" / "rank-0.jsonl")
+    alone = SampleJournal(tmp_path / "alone" / "rank-0.jsonl")
     list(write_share(model, asked, {0, 2}, alone, *settings, 0, 1))
-    together = samples.read(tmp_path)
+    together = read_samples(tmp_path)
     assert [sample.number for sample in together] == [0, 1, 2, 3, 4]
-    assert samples.read(tmp_path / "alone") == [together[number] for number in (1, 3, 4)]
+    assert read_samples(tmp_path / "alone") == [together[number] for number in (1, 3, 4)]

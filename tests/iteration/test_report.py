@@ -4,10 +4,9 @@ from math import isnan, nan
 
 import pytest
 
-from notagen.iteration.report import Bounds, figures, write_page
-from notagen.iteration.samples import Sample
-from notagen.iteration.scoring import score_target
-from notagen.iteration.targets import Target
+from notagen.dpo.report import Bounds, figures, write_page
+from notagen.dpo.rollout import PromptGroup, Sample
+from notagen.dpo.scoring import score_group
 from notagen.notation import Tune
 from notagen.reward import EncoderConfig, Features, MusicEncoder
 
@@ -69,8 +68,8 @@ def test_a_piece_that_was_drawn_again_too_often_is_not_chosen(tmp_path, rows):
         for number, strayed in enumerate((0, bars // 2, bars // 2 + 1, 0))
     ]
     encoder = Features(MusicEncoder(EncoderConfig(1, 64, 8, 64)).eval(), tmp_path)
-    target = Target("", "", [row["text"] for row in rows[1:3]])
-    scored, _ = score_target(samples, target, encoder, None, most_similar=2, most_strayed=0.5)
+    target = PromptGroup("", "", [row["text"] for row in rows[1:3]])
+    scored, _ = score_group(samples, target, encoder, None, most_similar=2, most_strayed=0.5)
     assert [row["excluded"] for row in scored] == [
         "", "", "too many bars drawn again", "not finished"
     ]  # fmt: skip

@@ -2,9 +2,8 @@ import pytest
 import torch
 from random_pieces import random_piece
 
-from notagen import weights
-from notagen.model import Decoder, ModelConfig, NotaGen
-from notagen.model.adapters import LoRA, merge
+from notagen.model import Decoder, ModelConfig, NotaGen, weights
+from notagen.model.lora import LoRA, merge
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 import torch
 
-from notagen.model.attention import PackedAttention
+from notagen.model.gpt2 import PackedAttention
 
 CPU = torch.device("cpu")
 

@@ -4,7 +4,7 @@ from random_pieces import random_piece
 
 from notagen.errors import UserError
 from notagen.model import Decoder
-from notagen.model.level import GraphLevel, Level
+from notagen.model.decoding.runner import CudaGraphRunner, LevelRunner
 from notagen.patches import PATCH_SIZE
 
 
@@ -16,7 +16,7 @@ def model(model):
 @pytest.fixture
 def in_torch(monkeypatch):
     """Decoding as it is where numba is not installed."""
-    monkeypatch.setattr("notagen.model.level.find_spec", lambda name: None)
+    monkeypatch.setattr("notagen.model.gpt2.find_spec", lambda name: None)
 
 
 def decoder_of(model, pieces, **options):
@@ -140,19 +140,19 @@ def test_without_numba_greedy_patches_are_the_published_ones(
     in_torch, golden, golden_model, golden_pieces
 ):
     decoder = decoder_of(golden_model, [golden_pieces[2], golden_pieces[1], golden_pieces[0][:100]])
-    assert type(decoder._patches) is Level
+    assert type(decoder._patches) is LevelRunner
     assert write_greedily(decoder, 12)[1].tolist() == golden["greedy_patches"]
 
 
 def test_torch_and_machine_code_agree_for_every_number_of_rows(model, monkeypatch):
-    level = pytest.importorskip("notagen.model.native_level")
+    level = pytest.importorskip("notagen.model.decoding.numba_runner")
     pieces = [random_piece(6 + length % 7, seed=length) for length in range(9)]
     patches = random_piece(10, seed=0)[1:].long()
     for rows in (1, 2, 5, 9):
         native = decoder_of(model, pieces[:rows])
         assert type(native._patches) is level.NativeLevel
         with monkeypatch.context() as patched:
-            patched.setattr("notagen.model.level.find_spec", lambda name: None)
+            patched.setattr("notagen.model.gpt2.find_spec", lambda name: None)
             plain = decoder_of(model, pieces[:rows])
         for _ in range(2):
             found, expected = (forced_log_probs(way, patches[:rows]) for way in (native, plain))
@@ -162,7 +162,7 @@ def test_torch_and_machine_code_agree_for_every_number_of_rows(model, monkeypatc
 
 
 def test_many_rows_are_left_to_torch(model, monkeypatch):
-    native = pytest.importorskip("notagen.model.native")
+    native = pytest.importorskip("notagen.model.decoding.kernels")
     pieces = [random_piece(length, seed=length) for length in (6, 9, 12)]
     expected = write_greedily(decoder_of(model, pieces), 3)
     monkeypatch.setattr(native, "MOST_ROWS", 2)
@@ -173,10 +173,12 @@ def test_graphs_step_in_tensors_of_one_shape(model, monkeypatch):
     """What a CUDA graph would replay, here run without one."""
     pieces = [random_piece(length, seed=length) for length in (6, 9, 12)]
     expected = write_greedily(decoder_of(model, pieces), 4)
-    monkeypatch.setattr("notagen.model.decode.kind_of_level", lambda *_, **__: GraphLevel)
+    monkeypatch.setattr(
+        "notagen.model.decoding.decoder.select_runner", lambda *_, **__: CudaGraphRunner
+    )
     with torch.compiler.set_stance("force_eager"):
         decoder = decoder_of(model, pieces)
-        assert type(decoder._chars) is GraphLevel
+        assert type(decoder._chars) is CudaGraphRunner
         assert torch.equal(write_greedily(decoder, 2), expected[:, :2])
         decoder.keep([2, 0])
         assert torch.equal(write_greedily(decoder, 2), expected[[2, 0], 2:])

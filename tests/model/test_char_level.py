@@ -2,7 +2,7 @@ import torch
 from random_pieces import random_piece
 
 from notagen.model import ModelConfig
-from notagen.model.char_level import CharDecoder
+from notagen.model.notagen import CharDecoder
 
 
 def test_dropout_of_inputs_is_shared_by_patches_and_biases_none():

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from notagen.model.dropout import dropout
+from notagen.model.gpt2 import dropout
 
 
 def test_the_rate_and_the_mean_are_right():

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from notagen.model.gelu import gelu
+from notagen.model.gpt2 import gelu
 
 
 @pytest.mark.parametrize("tokens", [3, 300])  # few and many elements are computed differently

@@ -7,7 +7,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
 
 from notagen.model import ModelConfig, NotaGen
-from notagen.model.parallel import shard
+from notagen.training.fsdp import shard
 from ranks import run_on_ranks
 
 RANKS = 2

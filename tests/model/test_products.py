@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-native = pytest.importorskip("notagen.model.native")
+native = pytest.importorskip("notagen.model.decoding.kernels")
 
 ROWS, COLUMNS = 130, 1664  # more than are read at once, and not a multiple of it
 

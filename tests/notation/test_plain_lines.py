@@ -1,7 +1,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from notagen.notation.reading import _line, _plain_line
+from notagen.notation.parser import _line, _plain_line
 
 # What is told apart in a bar, and what looks like it.
 SIGNS = "| || :| |: :: .| : [ ] [| |1 1 . ~ % ! !f! !a|b! z Z4 X C [CE] (3:2:3 [K:F] [V:1] [V:2]"

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from notagen import bar_patches
 from notagen.errors import UserError
 from notagen.notation import Tune
 from notagen.patches import EOS
-from notagen.reward import MusicEncoder, load
-from notagen.reward.segments import batches, segments
+from notagen.reward import MusicEncoder, bar_patches, load
+from notagen.reward.encoder import segment_batches, segments
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +118,7 @@ def test_segments_weigh_what_no_other_holds(count, weights):
 def test_batches_hold_so_many_patches_and_every_segment(rng):
     lengths = rng.integers(1, 40, size=50)
     parts = [part for i, n in enumerate(lengths) for part in segments(i, np.ones((n, 64)), 32)]
-    groups = list(batches(parts, 64))
+    groups = list(segment_batches(parts, 64))
     assert sum(map(len, groups)) == len(parts)
     for group in groups:
         assert len(group) * max(len(part.patches) for part in group) <= 64

@@ -1,7 +1,7 @@
 import pytest
 
+from notagen.dpo.scoring import BarIndex
 from notagen.notation import Tune
-from notagen.reward.copies import BarIndex
 
 HEADER = "L:1/8\nM:4/4\nK:{}\nV:1 treble\nV:2 bass\n"
 REAL = [

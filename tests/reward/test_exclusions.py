@@ -2,8 +2,8 @@
 
 import pytest
 
+from notagen.dpo.scoring import exclusion, scattered_instrument
 from notagen.notation import Tune
-from notagen.reward.exclusions import exclusion, scattered_instrument
 
 HEADER = "L:1/8\nM:4/4\nK:C\n"
 QUARTET = (

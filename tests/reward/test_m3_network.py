@@ -3,11 +3,10 @@
 import pytest
 import torch
 
-from notagen import bar_patches
-from notagen.bar_patches import Task
 from notagen.patches import EOS, PAD
-from notagen.reward.char_decoder import CharDecoder
-from notagen.reward.m3 import M3, mask
+from notagen.reward import bar_patches
+from notagen.reward.bar_patches import Task
+from notagen.reward.m3 import M3, BarCharDecoder, mask
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +54,7 @@ def test_an_excerpt_to_proofread_is_shown_whole(patches):
 
 def test_the_char_decoder_gives_a_patch_the_same_in_any_company(patches):
     torch.manual_seed(0)
-    decoder = CharDecoder(layers=1, hidden_size=64, encoder_size=32).eval()
+    decoder = BarCharDecoder(layers=1, hidden_size=64, encoder_size=32).eval()
     some, vectors = patches[:12], torch.randn(12, 32)
     together = decoder(vectors, some)
     alone = torch.cat([decoder(vectors[i : i + 1], some[i : i + 1]) for i in range(12)])
@@ -66,7 +65,7 @@ def test_the_char_decoder_gives_a_patch_the_same_in_any_company(patches):
 
 def test_the_char_decoder_looks_back_only(patches):
     torch.manual_seed(0)
-    decoder = CharDecoder(layers=1, hidden_size=64, encoder_size=32).eval()
+    decoder = BarCharDecoder(layers=1, hidden_size=64, encoder_size=32).eval()
     [bar] = patches[20:21]
     other = bar.clone()
     other[10] = ord("x")
@@ -105,7 +104,7 @@ def test_nothing_is_hidden_of_an_excerpt_to_proofread(patches):
 def test_with_nothing_to_restore_every_weight_still_has_its_gradient(patches):
     """Of a batch in which all is to be proofread; DDP waits for all gradients of all ranks."""
     torch.manual_seed(0)
-    decoder = CharDecoder(layers=1, hidden_size=64, encoder_size=32)
+    decoder = BarCharDecoder(layers=1, hidden_size=64, encoder_size=32)
     nll = decoder(torch.randn(0, 32), patches[:0])
     assert nll.shape == (0, 63)
     nll.sum().backward()

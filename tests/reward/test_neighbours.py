@@ -3,12 +3,12 @@
 import torch
 
 from notagen.reward import EncoderConfig, MusicEncoder
-from notagen.reward.neighbours import Neighbours
+from notagen.reward.encoder import LocalConv
 
 
 def test_a_patch_sees_those_in_reach_and_no_others():
     torch.manual_seed(0)
-    neighbours = Neighbours(64, reach=2)
+    neighbours = LocalConv(64, reach=2)
     vectors = torch.randn(9, 64)
     other = vectors.clone()
     other[4] += 1
@@ -19,7 +19,7 @@ def test_a_patch_sees_those_in_reach_and_no_others():
 
 def test_segments_do_not_see_each_other():
     torch.manual_seed(0)
-    neighbours = Neighbours(64, reach=4)
+    neighbours = LocalConv(64, reach=4)
     vectors = torch.randn(12, 64)
     together = neighbours(vectors, [3, 7, 2])
     alone = torch.cat([neighbours(part, [len(part)]) for part in vectors.split([3, 7, 2])])

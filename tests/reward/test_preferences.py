@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notagen.reward.preferences import Candidate, choose, groups
+from notagen.dpo.pairs import Candidate, choose, groups
 
 
 def pieces(scores, excluded=(), prompt="a", first=0):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from notagen.reward.scores import score, self_similarity
+from notagen.reward.similarity import score, self_similarity
 
 
 def test_cosines_with_the_mean_and_with_the_nearest():

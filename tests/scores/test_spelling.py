@@ -3,7 +3,7 @@
 import pytest
 
 from notagen.notation import parse_key
-from notagen.scores.spelling import Spelling, abc_letter
+from notagen.scores.fields import Spelling, abc_letter
 
 
 def spelling(key: str) -> Spelling:

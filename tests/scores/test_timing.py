@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 from music21 import duration, dynamics, note, stream
 
-from notagen.scores.timing import is_miscounted, timed
+from notagen.scores.layers import is_miscounted, timed
 
 
 def counted(kind: str, quarters: Fraction | float, *tuplets: duration.Tuplet) -> note.Note:

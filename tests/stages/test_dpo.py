@@ -6,11 +6,11 @@ import torch
 from torch.distributed.device_mesh import init_device_mesh
 from torch.utils.data import DataLoader
 
-from notagen.batch import Pairs, pack
+from notagen.data.batches import Pairs, pack
 from notagen.model import ModelConfig, NotaGen
-from notagen.model.parallel import shard
 from notagen.patches import encode
 from notagen.stages.dpo import DPO
+from notagen.training.fsdp import shard
 from ranks import run_on_ranks
 
 RANKS = 2

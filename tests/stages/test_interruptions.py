@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from notagen.checkpoints import AtomicCheckpointIO
+from notagen.training.checkpoints import AtomicCheckpointIO
 from overrides import small
 from ranks import scalars, start
 

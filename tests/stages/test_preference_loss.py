@@ -3,7 +3,7 @@ from math import exp, log
 import pytest
 import torch
 
-from notagen.stages.preference_loss import preference_loss
+from notagen.dpo.loss import preference_loss
 
 
 def nats(*values):

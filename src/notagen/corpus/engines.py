@@ -12,7 +12,7 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Final
 
-from notagen.corpus.reading import Outcome
+from notagen.corpus.reader import Outcome
 from notagen.corpus.sources import Source
 from notagen.corpus.workers import Failure, Limits, each
 from notagen.errors import UserError

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from notagen.corpus import remote
-from notagen.corpus.reading import Outcome, Reader
+from notagen.corpus.reader import Outcome, Reader
 from notagen.corpus.sources import Source
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from notagen.corpus.card import Card
-from notagen.corpus.duplicates import Duplicates
-from notagen.corpus.reading import Outcome, Piece, rejection
+from notagen.corpus.dedup import Duplicates
+from notagen.corpus.reader import Outcome, Piece, rejection
 from notagen.corpus.sources import Source
 from notagen.data.storage import SPLITS, Rejection
 from notagen.errors import UserError
@@ -23,7 +23,7 @@ class Rules:
     Args:
         min_bars: shorter pieces are left out.
         similarity: a piece that has so much in common with an earlier one (share of their
-            shingles, see :mod:`notagen.corpus.fingerprint`) is a duplicate.
+            shingles, see :mod:`notagen.corpus.dedup`) is a duplicate.
         validation_share: share of the pieces that goes to the validation split.
     """
 

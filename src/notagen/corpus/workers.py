@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 
 # Readers are forked off one clean process that has imported this once: a new one takes no time.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["notagen.corpus.reading"])
+_CONTEXT.set_forkserver_preload(["notagen.corpus.reader"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,21 +1,29 @@
-"""Rows of a prepared corpus as training items: a key, a window, patches."""
+"""PieceDataset: rows of a prepared corpus as patches, with key augmentation and a window."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 import torch.utils.data
 
-from notagen.data.keys import Transpose, draw_key
 from notagen.errors import UserError
-from notagen.notation import Tune
+from notagen.notation import KEYS, Tune, keys_within
 from notagen.patches import Patches, encode, window
-from notagen.prompt import Prompt
+from notagen.prompts import Prompt
+
+Transpose = Literal["all", "near", "original"]
+"""``all``: any of the 15 signatures, equally likely (pre-training as published).
+``near``: within three semitones, nearer ones more often (fine-tuning as published).
+``original``: as written (NotaGen-X)."""
+
+_NEAR: Final = 3  # semitones; d of them away weighs 4 - d
+# Of two signatures that sound alike, the one with fewer accidentals is more likely.
+_SPELLING: Final = {"Db": 0.8, "C#": 0.2, "B": 0.8, "Cb": 0.2, "F#": 0.5, "Gb": 0.5}
 
 
-class Pieces(torch.utils.data.Dataset[Patches]):
+class PieceDataset(torch.utils.data.Dataset[Patches]):
     """Pieces of one split, as patches.
 
     An item is asked for by ``(epoch, index)``; everything drawn for it (key, window) depends on
@@ -65,7 +73,9 @@ class Pieces(torch.utils.data.Dataset[Patches]):
         return window(_patches(row, tune, self.prompted), self.patch_length, rng)
 
 
-def fixed_pieces(rows: Sequence[Any], patch_length: int, prompted: bool = False) -> list[Patches]:
+def validation_pieces(
+    rows: Sequence[Any], patch_length: int, prompted: bool = False
+) -> list[Patches]:
     """Pieces for evaluation, always the same: the original key and the head of the body."""
     tunes = (Tune.parse(row["text"]).omit_rests() for row in rows)
     return [
@@ -87,3 +97,24 @@ def collection_of(piece: str) -> str:
 def _patches(row: Any, tune: Tune, prompted: bool) -> Patches:
     prompt = str(prompt_of(row)) if prompted else ""
     return encode(prompt + tune.to_interleaved())
+
+
+def draw_key(original: str, transpose: Literal["all", "near"], rng: np.random.Generator) -> str:
+    """Draw one of the 15 keys for a piece in ``original``."""
+    if transpose == "all":
+        return KEYS[int(rng.integers(len(KEYS)))]
+    keys, weights = near_keys(original)
+    return keys[int(rng.choice(len(keys), p=weights))]
+
+
+def near_keys(original: str) -> tuple[list[str], list[float]]:
+    """Keys within three semitones and their probabilities.
+
+    The seven distances weigh 1 2 3 4 3 2 1, of 16; keys that sound alike share a distance's weight.
+    """
+    distances = keys_within(original, _NEAR)
+    weights = [
+        (_NEAR + 1 - abs(distance)) / 16 * _SPELLING.get(key, 1.0)
+        for key, distance in distances.items()
+    ]
+    return list(distances), weights

@@ -1,10 +1,17 @@
 """A piece of music from a model: prompts, form, sampling, bars that agree, batches."""
 
-from notagen.generation.draft import Ending
-from notagen.generation.form import Form
+from notagen.generation.constraints import Form
+from notagen.generation.engine import GeneratedPiece, generate
+from notagen.generation.piece import FinishReason, GenerationStats
 from notagen.generation.sampling import Sampling
-from notagen.generation.seat import Tally
-from notagen.generation.writing import Written, generate
-from notagen.prompt import Prompt
+from notagen.prompts import Prompt
 
-__all__ = ["Ending", "Form", "Prompt", "Sampling", "Tally", "Written", "generate"]
+__all__ = [
+    "FinishReason",
+    "Form",
+    "Prompt",
+    "Sampling",
+    "GenerationStats",
+    "GeneratedPiece",
+    "generate",
+]

@@ -1,4 +1,4 @@
-"""Whether the voices of a body line agree, asked while it is being written.
+"""Alignment of voices: whether they agree while a line is written, and repair by rule.
 
 A body line is one bar of all voices, ``[r:3/4][V:1]C8|[V:2]E4 F4|``. Its voices agree when each
 stands there once, in the header's order, and all bars end in the same barline and last as long.
@@ -9,19 +9,22 @@ opens the next one: ``[r:3/4][V:1]C8``, ``|[V:2]E4 F4|``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from notagen.generation.marks import MARK
-from notagen.notation import Bar, bar_duration
-from notagen.notation.reading import split_bars
+from notagen.generation.constraints import STREAM_MARK
+from notagen.notation import Bar, bar_duration, print_length, tokens
+from notagen.notation.parser import split_bars
 
 _VOICE = re.compile(r"\[V:([^\]\n]*)\]")
 _OPENING = "[V:"
 _UNCLOSED = re.compile(r"\[(V(:[^]\n]*)?)?$")
 _WHOLE_BAR_RESTS = ("Z", "X")
+
+_T = TypeVar("_T")
 
 
 class Part(NamedTuple):
@@ -51,7 +54,7 @@ def first_deviation(line: str, voices: Sequence[str]) -> int | None:
     Returns:
         An index into ``line``.
     """
-    mark = MARK.match(line)
+    mark = STREAM_MARK.match(line)
     begin = mark.end() if mark else 0
     whole = line.endswith("\n")
     written = [*parts(line)]
@@ -92,7 +95,7 @@ def allowed(line: str, patch: str, voices: Sequence[str], *, bar_ended: bool) ->
         voices: names the header declares, in order.
         bar_ended: whether the patch before ended a bar, all but its barline.
     """
-    body = line[mark.end() :] if (mark := MARK.match(line)) else line
+    body = line[mark.end() :] if (mark := STREAM_MARK.match(line)) else line
     if len(body) < len(_OPENING):
         return _OPENING[len(body)]
     unclosed = body.rfind(_OPENING)
@@ -121,7 +124,7 @@ def _later_voices(line: str, voices: Sequence[str]) -> Sequence[str]:
 def only_bar(music: str) -> Bar | None:
     """The bar that a voice's part of a line is; None when it is none or several."""
     bars = split_bars(music)
-    return bars[0] if len(bars) == 1 and not MARK.search(music) else None
+    return bars[0] if len(bars) == 1 and not STREAM_MARK.search(music) else None
 
 
 def length(bar: Bar) -> Fraction | None:
@@ -139,3 +142,64 @@ def _agrees(bar: Bar, agreed: Bar | None, growing: bool) -> bool:
         return False
     right = bar.right == agreed.right or (growing and agreed.right.startswith(bar.right))
     return bar.left == agreed.left and right
+
+
+def repaired(line: str, voices: Sequence[str]) -> str | None:
+    """A body line whose voices agree, as close to ``line`` as a simple rule gets.
+
+    Each voice keeps its first bar. The barlines and the duration that most voices have become
+    those of all: what is longer is cut, and what is then or was before shorter ends in a rest.
+    A voice that can't be read, stands there again or is not declared is left out: it rests.
+
+    Args:
+        line: a whole body line, with its line end.
+        voices: names the header declares, in order.
+
+    Returns:
+        The line; None when no voice can be read.
+    """
+    bars: dict[str, Bar] = {}
+    for part in parts(line):
+        readable = (bar for bar in split_bars(part.music)[:1] if length(bar))
+        if part.voice in voices and part.voice not in bars:
+            bars.update((part.voice, bar) for bar in readable)
+    if not bars:
+        return None
+    duration = _most_common(length(bar) or Fraction(0) for bar in bars.values())
+    left, right = _most_common((bar.left, bar.right or "|") for bar in bars.values())
+    model = Bar("", right, left)
+    music = "".join(
+        f"[V:{voice}]{left}{_fitted(bars[voice].text, duration, model)}{right}"
+        for voice in voices
+        if voice in bars
+    )
+    mark = STREAM_MARK.match(line)
+    return f"{mark[0] if mark else ''}{music}\n"
+
+
+def _fitted(text: str, duration: Fraction, model: Bar) -> str:
+    """The longest beginning of a bar that leaves room for nothing, or for a rest.
+
+    ``model`` has the barlines it will stand between.
+    """
+    if _fits(text, duration, model):
+        return text
+    found = tokens(text)
+    for end in range(len(found), 0, -1):
+        beginning = "".join(token.text for token in found[:end]).rstrip()
+        missing = duration - (bar_duration(beginning) or duration)
+        with_rest = f"{beginning} z{print_length(missing)}" if missing > 0 else beginning
+        # A beginning that ends inside a tuplet or a broken rhythm would draw the rest into it.
+        if found[end - 1].kind != "tie" and _fits(with_rest, duration, model):
+            return with_rest
+    return f"z{print_length(duration)}"
+
+
+def _fits(text: str, duration: Fraction, model: Bar) -> bool:
+    """Whether it lasts as long, and is read as that between these barlines: ``.`` joins one."""
+    read = only_bar(f"{model.left}{text}{model.right}")
+    return bar_duration(text) == duration and read == model._replace(text=text)
+
+
+def _most_common(values: Iterable[_T]) -> _T:
+    return Counter(values).most_common(1)[0][0]

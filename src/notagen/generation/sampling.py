@@ -76,10 +76,10 @@ class Sampling:
             uniform: a number in [0, 1) for each row, the only randomness.
         """
         if logits.device.type == "cpu" and logits.dtype == torch.float32 and _machine_code():
-            from notagen.generation.choice import choose
+            from notagen.generation.sampling_numba import sample_rows
 
             given = logits.contiguous().numpy(), np.asarray(uniform)
-            chosen: list[int] = choose(*given, self.top_k, self.top_p, self._powers).tolist()
+            chosen: list[int] = sample_rows(*given, self.top_k, self.top_p, self._powers).tolist()
             return chosen
         scores, ids = logits.topk(self.top_k)  # in descending order
         way = self._choose_each if len(logits) < _MANY else self._choose_all

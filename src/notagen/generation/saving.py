@@ -10,8 +10,8 @@ from pathlib import Path
 
 from notagen import scores
 from notagen.errors import UserError
-from notagen.generation.draft import Ending
-from notagen.generation.writing import Written
+from notagen.generation.engine import GeneratedPiece
+from notagen.generation.piece import FinishReason
 from notagen.notation import NotationError, Tune
 from notagen.notation.bars import is_resting
 from notagen.scores.audio import mp3, wav
@@ -51,10 +51,14 @@ class Saved:
     @property
     def is_complete(self) -> bool:
         """Whether it ended by itself, is readable, and every voice sounds."""
-        return self.ending == Ending.COMPLETE.value and not self.problem and self.silent_voices == 0
+        return (
+            self.ending == FinishReason.COMPLETE.value
+            and not self.problem
+            and self.silent_voices == 0
+        )
 
 
-def save(piece: Written, folder: Path, formats: Sequence[str]) -> Saved:
+def save(piece: GeneratedPiece, folder: Path, formats: Sequence[str]) -> Saved:
     """Write a piece in the given formats; its text as written is kept in any case.
 
     A piece that cannot be read as a score stays a text, with the reason in what is returned. An

@@ -1,19 +1,16 @@
-"""The published checkpoint files: `torch.save({"model": weights, "epoch": ..., ...})`.
+"""Published checkpoints: reading and writing the layout of the original programs."""
 
-Files that lack the other entries, or are the weights alone, are read as well.
+from __future__ import annotations
 
-Names map one to one. GPT-2 stores linear weights as [in, out], and the published patch embedding
-is [hidden, 16·128] for a one-hot product; both are the transposes of what is stored here.
-"""
-
+import zipfile
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Final
 
 import torch
+from torch import Tensor
 
-from notagen import weight_files
 from notagen.model.config import ModelConfig
-from notagen.weight_files import Weights
 
 KIND: Final = "NotaGen"
 
@@ -27,6 +24,8 @@ POSITIONS = "patch_level_decoder.base.wpe.weight"
 CHAR_EMBEDDING = "char_level_decoder.base.transformer.wte.weight"
 TIED_HEAD = "char_level_decoder.base.lm_head.weight"
 
+Weights = dict[str, Tensor]
+
 
 def read(path: str | Path) -> tuple[ModelConfig, Weights]:
     """A published checkpoint's sizes, told from its shapes, and its weights under our names.
@@ -35,7 +34,7 @@ def read(path: str | Path) -> tuple[ModelConfig, Weights]:
         FileNotFoundError: when there is no such file.
         ValueError: when the file is not a NotaGen checkpoint; it names the file and the reason.
     """
-    theirs = weight_files.read(path, KIND)
+    theirs = read_tensors(path, KIND)
     for name in (POSITIONS, CHAR_EMBEDDING, TIED_HEAD):
         if name not in theirs:
             raise ValueError(f"{path} is not a {KIND} checkpoint: {name} is missing")
@@ -81,3 +80,43 @@ def _renamed(weights: Weights, prefixes: dict[str, str]) -> Weights:
         matrix = name.endswith(TRANSPOSED)
         renamed[new + name.removeprefix(old)] = weight.T.contiguous() if matrix else weight
     return renamed
+
+
+def read_tensors(path: str | Path, kind: str) -> Weights:
+    """The weights in a file of ``torch.save({"model": weights, ...})``, or of the weights alone.
+
+    Args:
+        path: the file.
+        kind: what it is meant to be a checkpoint of, for the message.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is something else; the message names the file and the reason.
+    """
+    # Other files make the unpickler raise almost anything, so they do not get that far.
+    with Path(path).open("rb") as file:
+        if not zipfile.is_zipfile(file):
+            raise ValueError(f"{path} is not a file that torch.save has written")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError) as error:
+        raise ValueError(f"{path} is not a checkpoint that torch can read safely") from error
+    weights = checkpoint.get("model", checkpoint) if isinstance(checkpoint, dict) else None
+    if not isinstance(weights, dict) or not all(isinstance(w, Tensor) for w in weights.values()):
+        raise ValueError(f"{path} is not a {kind} checkpoint: it holds no 'model' weights")
+    return dict(weights)
+
+
+def check_tensors(weights: Weights, expected: Weights, path: str | Path, kind: str) -> None:
+    """Compare names and shapes with those of a model.
+
+    Raises:
+        ValueError: it tells the first that differs.
+    """
+    for name in sorted(weights.keys() | expected.keys()):
+        if name not in weights or name not in expected:
+            what = "unknown" if name in weights else "missing"
+            raise ValueError(f"{path} is not a {kind} checkpoint: {name} is {what}")
+        found, wanted = tuple(weights[name].shape), tuple(expected[name].shape)
+        if found != wanted:
+            raise ValueError(f"{path} does not fit: {name} is {found} and should be {wanted}")

@@ -1,8 +1,8 @@
 """The text of a score: NotaGen's ABC dialect, parsed, printed, measured and transposed."""
 
+from notagen.errors import NotationError
 from notagen.notation.bars import Bar, Token, bar_duration, print_length, tokens
 from notagen.notation.clean import clean, plain_line
-from notagen.notation.errors import NotationError
 from notagen.notation.keys import KEYS, Key, keys_within, parse_key, semitones_between
 from notagen.notation.tune import Alignment, Tune
 

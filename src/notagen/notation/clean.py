@@ -7,7 +7,7 @@ import re
 from unidecode import unidecode
 
 from notagen.notation.bars import QUOTED
-from notagen.notation.reading import BODY_FIELD, HEADER_FIELD
+from notagen.notation.parser import BODY_FIELD, HEADER_FIELD
 
 _LONGEST_ANNOTATION = 40
 # The published rules drop X T C W w Z and %%MIDI, all that their converter writes besides these.

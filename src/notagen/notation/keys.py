@@ -6,8 +6,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from notagen.errors import UserError
-from notagen.notation.errors import NotationError
+from notagen.errors import NotationError, UserError
 
 KEYS = ("Cb", "Gb", "Db", "Ab", "Eb", "Bb", "F", "C", "G", "D", "A", "E", "B", "F#", "C#")
 """The 15 major signatures, from seven flats to seven sharps."""

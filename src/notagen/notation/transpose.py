@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
+from notagen.errors import NotationError
 from notagen.notation.bars import DECORATION, FIELD, PITCH, QUOTED, Bar
-from notagen.notation.errors import NotationError
 from notagen.notation.keys import (
     LETTERS,
     Key,

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import NamedTuple
 
+from notagen.errors import NotationError
 from notagen.notation import rests
 from notagen.notation.bars import Bar, bar_duration
-from notagen.notation.errors import NotationError
 from notagen.notation.keys import key_fifths
-from notagen.notation.reading import declared_voices, read
+from notagen.notation.parser import declared_voices, read
 from notagen.notation.transpose import main_key, transpose
 
 _BARS_A_LINE = 6

@@ -1,7 +1,6 @@
 """Music encoders, and what is made of their features: scores and preferences."""
 
 from notagen.reward.encoder import EncoderConfig, MusicEncoder
-from notagen.reward.features import Features
-from notagen.reward.loading import load
+from notagen.reward.loading import Features, load
 
 __all__ = ["EncoderConfig", "Features", "MusicEncoder", "load"]

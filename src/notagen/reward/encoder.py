@@ -1,10 +1,17 @@
-"""A music encoder: a piece of music in, one vector out (M3 and CLaMP 2, arXiv 2410.13267)."""
+"""MusicEncoder: bar patches to one vector a piece; published CLaMP 2 weights.
+
+Of a CLaMP 2 checkpoint (``torch.save({"model": weights, "epoch": ..., ...})``) only the music
+tower is read. Its patch embedding is [hidden, 64·128] for a one-hot product, the transpose of
+what is stored here; its pooler is used by nothing and left out, as is the text tower.
+"""
+
+from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, NamedTuple, Self, cast
 
 import numpy as np
 import torch
@@ -13,17 +20,26 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 from transformers import BertConfig, BertModel
 
-from notagen import bar_patches, weight_files
-from notagen.bar_patches import BAR_PATCH_SIZE, BarPatches
-from notagen.hub import HubModel
+from notagen.model import published
+from notagen.model.hub import HubModel
+from notagen.model.published import Weights
 from notagen.notation import Tune
 from notagen.patches import VOCABULARY
-from notagen.reward import published
-from notagen.reward.neighbours import Neighbours
-from notagen.reward.segments import Segment, batches, segments
+from notagen.reward import bar_patches
+from notagen.reward.bar_patches import BAR_PATCH_SIZE, BarPatches
 
 _HEAD_SIZE: Final = 64
 _BATCH: Final = 4096  # patches in memory at a time, padding included
+
+KIND: Final = "CLaMP 2"
+PREFIXES: Final = {
+    "music_model.patch_embedding.": "embedding.",
+    "music_model.base.": "bert.",
+    "music_proj.": "projection.",
+}
+_UNUSED: Final = ("text_model.", "text_proj.", "music_model.base.pooler.")
+_POSITIONS: Final = "bert.embeddings.position_embeddings.weight"
+_LAYER: Final = "bert.encoder.layer."
 
 
 @dataclass
@@ -85,7 +101,7 @@ class MusicEncoder(
         self.config = config
         self.embedding = BarEmbedding(config.hidden_size)
         if config.reach:
-            self.neighbours = Neighbours(config.hidden_size, config.reach)
+            self.neighbours = LocalConv(config.hidden_size, config.reach)
         sizes = BertConfig(
             vocab_size=1,
             hidden_size=config.hidden_size,
@@ -108,9 +124,9 @@ class MusicEncoder(
         Raises:
             ValueError: the file is not a CLaMP 2 checkpoint; it names the file and the reason.
         """
-        sizes, weights = published.read(path)
+        sizes, weights = read_published(path)
         encoder = cls(EncoderConfig(**sizes))
-        weight_files.check(weights, encoder.state_dict(), path, published.KIND)
+        published.check_tensors(weights, encoder.state_dict(), path, KIND)
         encoder.load_state_dict(weights)
         return encoder.eval()
 
@@ -160,7 +176,7 @@ class MusicEncoder(
         parts = [part for i, piece in enumerate(pieces) for part in segments(i, piece, length)]
         total = torch.zeros(len(texts), self.config.feature_size)
         weight = torch.zeros(len(texts), 1)
-        for batch in batches(parts, _BATCH):
+        for batch in segment_batches(parts, _BATCH):
             weights = torch.tensor([[part.weight] for part in batch], dtype=torch.float32)
             owners = torch.tensor([part.piece for part in batch])
             total.index_add_(0, owners, self._features(batch) * weights)
@@ -179,3 +195,101 @@ class MusicEncoder(
             digest.update(name.encode())
             digest.update(weight.cpu().numpy().tobytes())
         return digest.hexdigest()
+
+
+class LocalConv(nn.Module):
+    """Adds to the vector of each patch what a small network makes of it and those around it.
+
+    Whether a bar goes on from the one before is told by two patches that stand as far apart as
+    there are voices. Attention must learn where to look before it can learn what to look for; a
+    small encoder that has only attention does not get there in minutes.
+
+    Args:
+        hidden_size: of the vectors.
+        reach: patches looked at on each side.
+    """
+
+    def __init__(self, hidden_size: int, reach: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(hidden_size)
+        self.mix = nn.Conv1d(hidden_size, 4 * hidden_size, 2 * reach + 1, padding=reach)
+        self.out = nn.Linear(4 * hidden_size, hidden_size)
+
+    def forward(self, vectors: Tensor, lengths: Sequence[int]) -> Tensor:
+        """[patches, hidden], twice; there is nothing beside a segment's first and last patch.
+
+        Args:
+            vectors: segments one after another.
+            lengths: patches of each segment.
+        """
+        around = pad_sequence(self.norm(vectors).split(lengths), batch_first=True)
+        mixed = self.mix(around.transpose(1, 2)).transpose(1, 2)
+        packed = torch.cat([row[:length] for row, length in zip(mixed, lengths, strict=True)])
+        return vectors + cast(Tensor, self.out(F.gelu(packed)))
+
+
+class Segment(NamedTuple):
+    """A part of a piece that fits an encoder."""
+
+    piece: int  # index of the piece it is cut from
+    patches: BarPatches
+    weight: int  # in the average over the piece: patches that no segment before it has
+
+
+def segments(piece: int, patches: BarPatches, length: int) -> Iterator[Segment]:
+    """Cut a piece to segments of ``length`` patches; the last one is the last ``length`` patches.
+
+    As the published program does, so that the last two may overlap.
+    """
+    count = len(patches)
+    for start in range(0, count, length):
+        begin = max(0, min(start, count - length))
+        yield Segment(piece, patches[begin : begin + length], min(length, count - start))
+
+
+def segment_batches(parts: Sequence[Segment], most_patches: int) -> Iterator[list[Segment]]:
+    """Group segments, shortest first, so that a group padded to its longest has so many patches.
+
+    A group has at least one segment.
+    """
+    group: list[Segment] = []
+    for part in sorted(parts, key=lambda part: len(part.patches)):
+        if group and (len(group) + 1) * len(part.patches) > most_patches:
+            yield group
+            group = []
+        group.append(part)
+    if group:
+        yield group
+
+
+def read_published(path: str | Path) -> tuple[dict[str, int], Weights]:
+    """The sizes of a checkpoint's music tower, as arguments of ``EncoderConfig``, and its weights.
+
+    Raises:
+        ValueError: the file is not a CLaMP 2 checkpoint; it names the file and the reason.
+    """
+    weights = {
+        _renamed(name, path): weight
+        for name, weight in published.read_tensors(path, KIND).items()
+        if not name.startswith(_UNUSED)
+    }
+    for name in (_POSITIONS, "projection.weight", "embedding.weight"):
+        if name not in weights:
+            raise ValueError(f"{path} is not a {KIND} checkpoint: {name} is missing")
+    weights["embedding.weight"] = weights["embedding.weight"].T.contiguous()
+    feature_size, hidden_size = weights["projection.weight"].shape
+    layers = {name.removeprefix(_LAYER).split(".")[0] for name in weights if _LAYER in name}
+    sizes = {
+        "layers": len(layers),
+        "hidden_size": hidden_size,
+        "feature_size": feature_size,
+        "patch_length": len(weights[_POSITIONS]),
+    }
+    return sizes, weights
+
+
+def _renamed(name: str, path: str | Path) -> str:
+    for theirs, ours in PREFIXES.items():
+        if name.startswith(theirs):
+            return ours + name.removeprefix(theirs)
+    raise ValueError(f"{path} is not a {KIND} checkpoint: {name} is unknown")

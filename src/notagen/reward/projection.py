@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from notagen.bar_patches import BarPatches
+from notagen.reward.bar_patches import BarPatches
 from notagen.reward.encoder import MusicEncoder
 
 

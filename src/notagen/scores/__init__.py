@@ -1,9 +1,9 @@
 """Scores in and out, through music21; engraving through verovio."""
 
-from notagen.scores.building import to_music21
-from notagen.scores.errors import ScoreError
+from notagen.errors import ScoreError
 from notagen.scores.files import read, read_each, to_midi, to_musicxml
-from notagen.scores.reading import from_music21
+from notagen.scores.from_music21 import from_music21
+from notagen.scores.to_music21 import to_music21
 
 __all__ = [
     "ScoreError",

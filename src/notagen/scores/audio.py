@@ -8,9 +8,9 @@ import wave
 import numpy as np
 from numpy.typing import NDArray
 
+from notagen.errors import ScoreError
 from notagen.notation import Tune
-from notagen.scores.building import to_music21
-from notagen.scores.errors import ScoreError
+from notagen.scores.to_music21 import to_music21
 
 RATE = 22_050  # samples a second
 _HARMONICS = (1.0, 0.5, 0.3, 0.15, 0.1, 0.05)  # loudness of the fundamental and its overtones

@@ -16,8 +16,8 @@ from reportlab.lib.pagesizes import A4
 from reportlab.pdfgen.canvas import Canvas
 from svglib.svglib import svg2rlg
 
+from notagen.errors import ScoreError
 from notagen.notation import Tune
-from notagen.scores.errors import ScoreError
 from notagen.scores.files import to_musicxml
 
 _SVG = "http://www.w3.org/2000/svg"

@@ -1,4 +1,4 @@
-"""ABC fields for keys, clefs and tempi: ``K:``, ``V:``'s clef, ``Q:``."""
+"""Header fields, both ways: keys, clefs, metres, tempi, and the spelling of accidentals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from music21 import clef, duration, key, meter, tempo
 
-from notagen.notation.keys import Key
+from notagen.notation.keys import LETTERS, Key, accidental, alteration
 from notagen.notation.tune import UNIT_LENGTH
 from notagen.scores.marks import CLEFS, MODES
 
@@ -16,7 +16,7 @@ _CLEF = re.compile(r"(?:clef=)?(?P<name>[a-z]+\d?)(?P<octave>[-+](?:8|15))?")
 _TEMPO = re.compile(r"(?P<beat>[1-9]\d*/[1-9]\d*)\s*=\s*(?P<number>\d+(?:\.\d+)?)")
 _SLOWEST = 4  # quarters a minute; MIDI has no slower tempo
 _METER = re.compile(r"\d+(?:\+\d+)*/[1-9]\d*|C\|?")
-_MOST_BEATS = 128  # music21 takes minutes over a bar of a thousand
+_MAX_BEATS = 128  # music21 takes minutes over a bar of a thousand
 _METERS = {"C": "common", "C|": "cut"}  # music21's names for ABC's signs
 _CLEF_BY_NAME = {name: place for place, name in CLEFS.items()}
 _MODE_BY_NAME = {name: mode for mode, name in MODES.items()} | {"m": "minor", "maj": "major"}
@@ -68,7 +68,7 @@ def parse_meter(text: str) -> meter.TimeSignature | None:
     if not _METER.fullmatch(text):
         return None
     beats = [int(number) for number in text.partition("/")[0].split("+") if number.isdigit()]
-    return meter.TimeSignature(_METERS.get(text, text)) if sum(beats) <= _MOST_BEATS else None
+    return meter.TimeSignature(_METERS.get(text, text)) if sum(beats) <= _MAX_BEATS else None
 
 
 def parse_unit(text: str) -> Fraction | None:
@@ -98,3 +98,51 @@ def parse_tempo(text: str) -> tempo.MetronomeMark | None:
     if beat.tuplets or beat.type in ("complex", "inexpressible"):  # no one note lasts as long
         quarters, number = Fraction(1), quarters * number
     return tempo.MetronomeMark(number=float(number), referent=float(quarters))
+
+
+class Spelling:
+    """The accidentals in force in one voice: the key's, then the bar's, per letter and octave.
+
+    A note that ends a tie keeps the accidental of the note it is tied to, without changing the
+    bar's (``_e-|e e``: flat, flat by the tie, then what the key says).
+    """
+
+    def __init__(self, key: Key) -> None:
+        self._bar: dict[tuple[str, int], int] = {}
+        self.set_key(key)
+
+    def set_key(self, key: Key) -> None:
+        """Start a new key signature; it cancels the bar's accidentals."""
+        self._key = dict(zip(LETTERS, key.signature, strict=True))
+        self._bar.clear()
+
+    def start_bar(self) -> None:
+        """Forget the accidentals of the last bar."""
+        self._bar.clear()
+
+    def sign(self, letter: str, octave: int, alter: int, tied: int | None, shown: bool) -> str:
+        """Return the sign to write before a note, and remember it.
+
+        ``tied`` is the alteration that a tie hands over, or None; ``shown`` asks for a sign even
+        where it is not needed, as a courtesy accidental.
+        """
+        if alter == self._expected(letter, octave, tied) and not shown:
+            return ""
+        self._bar[letter, octave] = alter
+        return accidental(alter)
+
+    def alter(self, letter: str, octave: int, sign: str, tied: int | None) -> int:
+        """Return the alteration of a written note: the inverse of ``sign``."""
+        if sign:
+            self._bar[letter, octave] = alteration(sign)
+        return alteration(sign) if sign else self._expected(letter, octave, tied)
+
+    def _expected(self, letter: str, octave: int, tied: int | None) -> int:
+        return self._bar.get((letter, octave), self._key[letter]) if tied is None else tied
+
+
+def abc_letter(letter: str, octave: int) -> str:
+    """Write a pitch of scientific octave ``octave`` (4 holds middle C) without its accidental."""
+    if octave >= 5:
+        return letter.lower() + "'" * (octave - 5)
+    return letter + "," * (4 - octave)

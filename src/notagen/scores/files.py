@@ -1,8 +1,9 @@
-"""Score files: MusicXML and MIDI out; MusicXML, MIDI, **kern, ABC and what music21 reads in."""
+"""Score files: MusicXML, MIDI, Humdrum kern and ABC tunebooks, to tunes and back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
@@ -12,14 +13,18 @@ from music21.exceptions21 import Music21Exception
 from music21.midi.translate import streamToMidiFile
 from music21.musicxml.m21ToXml import GeneralObjectExporter
 
-from notagen.errors import UserError
+from notagen.errors import ScoreError, UserError
 from notagen.notation import Tune
-from notagen.scores.building import to_music21
-from notagen.scores.errors import ScoreError
-from notagen.scores.reading import from_music21
-from notagen.scores.tunebooks import split_tunes
+from notagen.scores.from_music21 import from_music21
+from notagen.scores.to_music21 import to_music21
 
 Entry: TypeAlias = str | stream.Score  # a tune of a file: its ABC, or what music21 parsed
+
+_FIELD = re.compile(r"(?P<letter>[A-Za-z]):")
+_TUNE = re.compile(r"^X:", re.MULTILINE)
+_BLANK = re.compile(r"\n[ \t]*\n\s*")
+_COMMENT = re.compile(r"^([A-Za-z]:[^%\n]*?)[ \t]*%.*$", re.MULTILINE)
+_GOES_ON = re.compile(r"V:|\[V:|%%")
 
 
 def to_musicxml(tune: Tune) -> str:
@@ -158,3 +163,38 @@ def failure(place: str, error: Exception) -> ScoreError:
     failure = ScoreError(f"{place}: {kind}{error or type(error).__name__}")
     failure.__cause__ = error
     return failure
+
+
+def split_tunes(text: str) -> Iterator[str]:
+    """Yield the tunes of an ABC text, each with those fields of the file's header that it lacks.
+
+    A text without ``X:`` is one tune. A tune ends with a blank line; but one within its header, or
+    before the music of another voice, is passed over. Words between tunes, and comments behind
+    fields, are left out.
+    """
+    text = _COMMENT.sub(r"\1", text.replace("\r\n", "\n").replace("\r", "\n"))
+    starts = [match.start() for match in _TUNE.finditer(text)]
+    if not starts:
+        yield text
+        return
+    shared = [line for line in text[: starts[0]].split("\n") if _FIELD.match(line)]
+    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+        yield _with_fields(shared, _without_words(text[start:end]))
+
+
+def _without_words(text: str) -> str:
+    """Drop what follows a tune after a blank line."""
+    tune, *sections = _BLANK.split(text)
+    for section in sections:
+        if "\nK:" in tune and not _GOES_ON.match(section):
+            break
+        tune += f"\n{section}"
+    return tune
+
+
+def _with_fields(shared: Sequence[str], tune: str) -> str:
+    """Put shared fields below the tune's number, but for those that the tune has itself."""
+    number, *lines = tune.split("\n")
+    own = {match["letter"] for line in lines if (match := _FIELD.match(line))}
+    inherited = (line for line in shared if line[0] not in own)
+    return "\n".join((number, *inherited, *lines))

@@ -1,16 +1,23 @@
-"""The voices of a score: ``%%score`` with its groups, and a ``V:`` line for each voice."""
+"""Staves of a music21 score: groups, names, opening fields, spanners."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from music21 import clef, layout, note, stream
+from music21 import clef, key, layout, meter, note, spanner, stream, tempo
+from music21.base import Music21Object
 
-from notagen.scores.fields import clef_name
+from notagen.notation.keys import Key, parse_key
+from notagen.scores.fields import clef_name, key_name, tempo_text
 from notagen.scores.layers import Layer, layers, sounding_voices, with_rows
+from notagen.scores.marks import SPANS
 
 _BRACKETS = {"brace": ("{", "}"), **dict.fromkeys(("bracket", "square", "line"), ("[", "]"))}
+
+Place: TypeAlias = tuple[str, int]  # voice, and the how manieth of its notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,3 +120,100 @@ def _names(part: stream.Part) -> str:
         if plain:
             words.append(f'{label}="{plain}"')
     return " ".join(words)
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The header's ``lines``, its ``key``, and what they say.
+
+    ``elements`` holds the ``id()`` of all keys, metres and tempi that the header says, so
+    that the voices need not. A staff that begins otherwise says so in its first bar.
+    """
+
+    lines: tuple[str, ...]
+    key: Key
+    elements: frozenset[int]
+
+
+def read_opening(staffs: Sequence[Staff]) -> Opening:
+    """Take the tempo, metre and key of the first staff that has one for the header's."""
+    starts = [element for staff in staffs for element in _start(staff)]
+    fields = [(element, field) for element in starts if (field := _field(element))]
+    said = {field[:2]: field for _, field in reversed(fields)}
+    key_line = said.get("K:", "K:C")
+    tempo_line = [said["Q:"]] if "Q:" in said else []
+    return Opening(
+        lines=("L:1/8", *tempo_line, said.get("M:", "M:none"), key_line),
+        key=parse_key(key_line[2:]) or Key(0, "C"),
+        elements=frozenset(
+            id(element) for element, field in fields if _means(field) == _means(said[field[:2]])
+        ),
+    )
+
+
+def _means(field: str) -> str | int:
+    """A field as its reader hears it: a key by its signature alone.
+
+    MusicXML often names the mode in the first part only. The published converter then lets the
+    others begin with a key of their own, ``[K:C]`` under ``K:Amin``, which says nothing.
+    """
+    key = parse_key(field[2:]) if field.startswith("K:") else None
+    return field if key is None else key.fifths
+
+
+def _start(staff: Staff) -> list[Music21Object]:
+    """Return what stands at the very beginning of a staff, notes included."""
+    events = staff.bars[0][0].events if staff.bars else []
+    return [event.element for event in events if event.onset == 0]
+
+
+def _field(element: Music21Object) -> str:
+    match element:
+        case key.KeySignature():
+            return f"K:{key_name(element)}"
+        case meter.TimeSignature():
+            return f"M:{element.ratioString}"
+        case tempo.MetronomeMark():
+            return f"Q:{text}" if (text := tempo_text(element)) else ""
+    return ""
+
+
+class Spans:
+    """What opens before and closes after each note, by the note's ``id()``.
+
+    ABC ties these marks to a voice: a span is kept when it begins and ends in the same one.
+    """
+
+    def __init__(self, bundle: spanner.SpannerBundle, places: Mapping[int, Place]) -> None:
+        self.opening: defaultdict[int, list[str]] = defaultdict(list)
+        self.closing: defaultdict[int, list[str]] = defaultdict(list)
+        self.slurs_opening: defaultdict[int, int] = defaultdict(int)
+        self.slurs_closing: defaultdict[int, int] = defaultdict(int)
+        for span in bundle:
+            if not isinstance(span, spanner.RepeatBracket) and len(span):
+                self._add(span, span.getFirst(), span.getLast(), places)
+
+    def _add(
+        self,
+        span: spanner.Spanner,
+        first: Music21Object,
+        last: Music21Object,
+        places: Mapping[int, Place],
+    ) -> None:
+        start, end = places.get(id(first)), places.get(id(last))
+        if start is None or end is None or start[0] != end[0]:
+            return
+        if start > end:  # begins and ends within one long note: music21 names its neighbours
+            first = last
+        if isinstance(span, spanner.Slur):
+            if start != end:
+                self.slurs_opening[id(first)] += 1
+                self.slurs_closing[id(last)] += 1
+            return
+        kind = span.type if isinstance(span, spanner.Ottava) else type(span).__name__
+        if kind in SPANS:
+            opening, closing = SPANS[kind]
+            if opening in self.opening[id(first)]:
+                return  # a voice has one of a kind at a time
+            self.opening[id(first)].append(opening)
+            self.closing[id(last)].append(closing)

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from notagen.batch import Batch, Pairs
+import lightning as L
+import pyarrow.parquet as pq
+import torch
+import torch.utils.data
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from notagen.data import storage
+from notagen.data.batches import Batch, Pairs, PieceLoader, ShuffledBatches, pack
+from notagen.data.pieces import prompt_of, validation_pieces
+from notagen.dpo.loss import LossName, Preference, preference_loss
+from notagen.dpo.pairs import Pair, PreferencePairs
+from notagen.errors import UserError
 from notagen.model import NotaGen, predicted
+from notagen.patches import Patches, encode
+from notagen.prompts import Prompt
+from notagen.stages.base import MakeOptimizer, MakeSchedule
 from notagen.stages.language_model import LanguageModel
-from notagen.stages.preference_loss import LossName, Preference, preference_loss
-from notagen.stages.training import MakeOptimizer, MakeSchedule
 
 
 class DPO(LanguageModel):
@@ -127,3 +141,99 @@ class DPO(LanguageModel):
             for prompt in set(filter(None, prompts)):
                 own = torch.tensor([prompt == other for other in prompts], device=values.device)
                 self.log(f"{name}/{prompt}", values[own].mean(), batch_size=1)
+
+
+class DPOData(L.LightningDataModule):
+    """Pairs to train on, and real music to validate on.
+
+    Args:
+        path: folder of the iteration, with ``preferences.parquet`` and, for training,
+            ``reference.parquet``.
+        corpus: a prepared corpus, for its validation pieces.
+        patch_length: the model's context, in patches; a longer piece counts up to there, for
+            policy and reference alike.
+        batch_size: pairs a step on each rank.
+        seed: of the order of the pairs.
+        select: which pieces of the corpus, as in pre-training.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        corpus: str,
+        patch_length: int,
+        batch_size: int,
+        seed: int,
+        select: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.path = Path(path)
+        self.corpus = Path(corpus)
+        self.patch_length = patch_length
+        self.batch_size = batch_size
+        self.seed = seed
+        self.select = select
+        self.rows = pq.read_table(self.path / "preferences.parquet").to_pylist()
+        self.pieces: dict[int, Patches] = {
+            row["number"]: encode(row["text"])[:patch_length] for row in self.rows
+        }
+
+    @property
+    def prompted(self) -> bool:
+        """Whether the pieces begin with a prompt."""
+        return any(row["prompt"] for row in self.rows)
+
+    @property
+    def prompts(self) -> list[Prompt]:
+        """What the policy has been asked for, where it takes prompts: all of the chosen pieces."""
+        return [prompt_of(row) for row in self._real("train")] if self.prompted else []
+
+    def setup(self, stage: str | None = None) -> None:
+        """Make the pairs.
+
+        Raises:
+            UserError: they are fewer than a batch.
+        """
+        assert self.trainer is not None
+        self.pairs = PreferencePairs(self.rows)
+        if len(self.pairs) < self.batch_size * self.trainer.world_size:
+            raise UserError(
+                f"{self.path} has {len(self.pairs)} pairs, fewer than one batch of "
+                f"{self.batch_size} on each of {self.trainer.world_size} ranks; sample more pieces "
+                "or lower stage.data.batch_size"
+            )
+
+    def predict_dataloader(self) -> DataLoader[Patches]:
+        """Every piece once, in the order of the file, whose reference log-probability is asked."""
+        return DataLoader(list(self.pieces.values()), batch_size=1, collate_fn=pack)  # type: ignore[arg-type]
+
+    def train_dataloader(self) -> PieceLoader:
+        """Batches of pairs, all once before any comes again."""
+        assert self.trainer is not None
+        reference = pq.read_table(self.path / "reference.parquet").to_pylist()
+        self.reference = {row["number"]: row["log_prob"] for row in reference}
+        self.asked = {row["number"]: row["prompt"] for row in self.rows}
+        batches = ShuffledBatches(
+            len(self.pairs),
+            self.batch_size,
+            self.seed,
+            self.trainer.global_rank,
+            self.trainer.world_size,
+        )
+        return PieceLoader(self.pairs, batches, workers=0, collate=self._collate)
+
+    def val_dataloader(self) -> DataLoader[Patches]:
+        """Real music, always the same."""
+        held_out = validation_pieces(self._real("validation"), self.patch_length, self.prompted)
+        return DataLoader(held_out, batch_size=self.batch_size, collate_fn=pack)  # type: ignore[arg-type]
+
+    def _collate(self, pairs: Sequence[Pair]) -> Pairs:
+        numbers = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
+        return Pairs(
+            *pack([self.pieces[number] for number in numbers]),
+            reference=torch.tensor([self.reference[n] for n in numbers], dtype=torch.float64),
+            prompts=[self.asked[pair.chosen] for pair in pairs],
+        )
+
+    def _real(self, split: str) -> Any:
+        return storage.read(self.corpus, split, self.select)

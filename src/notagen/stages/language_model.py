@@ -7,16 +7,15 @@ from typing import Any
 
 from torch import Tensor
 
-from notagen import weights
-from notagen.batch import Batch
-from notagen.metrics import BitsPerCharacter, bits_per_character
-from notagen.model import NotaGen, predicted
-from notagen.model.parallel import BF16_MIXED, shard
+from notagen.data.batches import Batch
+from notagen.metrics.bits import BitsPerCharacter, bits_per_character
+from notagen.model import NotaGen, predicted, weights
 from notagen.patches import EOS
-from notagen.stages.training import MakeOptimizer, MakeSchedule, Training
+from notagen.stages.base import MakeOptimizer, MakeSchedule, Stage
+from notagen.training.fsdp import BF16_MIXED, shard
 
 
-class LanguageModel(Training):
+class LanguageModel(Stage):
     """Next-patch prediction on packed pieces (paper, section 3.1).
 
     Args:

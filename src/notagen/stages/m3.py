@@ -1,26 +1,30 @@
-"""Training a music encoder: restore hidden bars, then make features that can be compared."""
+"""M3: train a music encoder to restore hidden bars, then fit the projection of its features."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
+from datasets import Dataset
 from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.classification import BinaryAUROC
 
-from notagen import checkpoints
-from notagen.batch import Batch
-from notagen.metrics import BitsPerCharacter
+from notagen.data.batches import Batch
+from notagen.data.datamodule import CorpusData
+from notagen.metrics.bits import BitsPerCharacter
+from notagen.model import weights
 from notagen.patches import PAD
 from notagen.reward import projection
-from notagen.reward.m3 import M3, Answers
-from notagen.stages.training import MakeOptimizer, MakeSchedule, Training
+from notagen.reward.excerpts import Contrast, EncoderPieces, Excerpt, balanced, fixed_excerpts
+from notagen.reward.m3 import M3, M3Output
+from notagen.stages.base import MakeOptimizer, MakeSchedule, Stage
 
 _VALIDATION_SEED = 0  # masks are the same in every validation
 
 
-class TrainEncoder(Training):
+class M3Stage(Stage):
     """M3, and at the end the projection of its features.
 
     Args:
@@ -60,7 +64,7 @@ class TrainEncoder(Training):
         """Log the loss, the bits per hidden character, and how well misplaced bars are told."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_VALIDATION_SEED + index)
-            answers: Answers = self.model(batch.patches, batch.lengths.tolist())
+            answers: M3Output = self.model(batch.patches, batch.lengths.tolist())
         self.validation_bits.update(answers.nll, answers.patches)
         self.validation_doubts.update(answers.doubts, answers.misplaced.int())
         pieces = len(batch.lengths)
@@ -70,7 +74,7 @@ class TrainEncoder(Training):
 
     def export(self, checkpoint: Path, out: Path) -> None:
         """Write the encoder of one of this stage's checkpoints, its projection fitted."""
-        self.load_state_dict(checkpoints.read(checkpoint)["state_dict"])
+        self.load_state_dict(weights.read_checkpoint(checkpoint)["state_dict"])
         encoder = self.model.encoder.cpu().eval()
         contrasts = self.trainer.datamodule.contrasts(self.contrasts)  # type: ignore[attr-defined]
         projection.fit(
@@ -83,9 +87,27 @@ class TrainEncoder(Training):
         encoder.save_whole(out)
 
 
-def _loss(answers: Answers) -> Tensor:
+def _loss(answers: M3Output) -> Tensor:
     """Both means, each of nothing where a batch has none of its kind of excerpt."""
     truth = answers.misplaced.to(answers.doubts.dtype)
     doubts = F.binary_cross_entropy_with_logits(answers.doubts, truth, reduction="sum")
     characters = (answers.patches[:, 1:] != PAD).sum()
     return answers.nll.sum() / characters.clamp(min=1) + doubts / max(1, len(truth))
+
+
+class M3Data(CorpusData):
+    """Excerpts of all pieces, rarer kinds more often; ``patch_length`` is in bar patches."""
+
+    prompted = False
+    train_pieces: EncoderPieces
+
+    def contrasts(self, most: int) -> list[Contrast]:
+        """Excerpts of ``most`` training pieces, drawn at random, beside the same corrupted."""
+        order = np.random.default_rng(self.seed).permutation(len(self.train_pieces))
+        return [self.train_pieces.contrast(int(index)) for index in order[:most]]
+
+    def _to_train_on(self, rows: Dataset) -> EncoderPieces:
+        return EncoderPieces(balanced(rows), self.patch_length, self.transpose, self.seed)
+
+    def _to_validate(self, rows: Dataset) -> list[Excerpt]:
+        return fixed_excerpts(rows, self.patch_length)

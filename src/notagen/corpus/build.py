@@ -1,0 +1,118 @@
+"""Build a prepared corpus from sources: read, deduplicate, split, store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress, track
+
+from notagen.corpus import engines, journal, remote
+from notagen.corpus.card import page
+from notagen.corpus.engines import Engine, Result
+from notagen.corpus.journal import Journal
+from notagen.corpus.reader import Reader, failed
+from notagen.corpus.remote import is_url
+from notagen.corpus.selection import Rules, Selection
+from notagen.corpus.sources import Source
+from notagen.corpus.workers import Failure, Limits
+from notagen.data import storage
+from notagen.data.storage import Row
+from notagen.errors import UserError
+
+
+def prepare(
+    sources: Sequence[Source],
+    out: Path | str,
+    rules: Rules | None = None,
+    reader: Reader | None = None,
+    limits: Limits | None = None,
+    processes: int | None = None,
+    engine: Engine = engines.local,
+) -> dict[str, Any]:
+    """Read every source, leave out what cannot be used, split by piece, and store.
+
+    A run that was killed goes on where it stopped when it is started again. The result depends
+    on the sources and rules alone, not on the engine, the number of processes, nor on where a run
+    was killed.
+
+    Args:
+        sources: the scores; of duplicates, the first in this order is kept.
+        out: folder of the prepared corpus, a path or an address that fsspec can write.
+        rules: what is kept, and how it is split.
+        reader: reads one file.
+        limits: what reading one file may take.
+        processes: how many files are read at a time; one a core when None.
+        engine: the machines that read.
+
+    Returns:
+        The data card: counts of pieces, bars, voices, characters, keys, labels, and rejections by
+        reason.
+
+    Raises:
+        UserError: no score could be used, or ``out`` is something else than a prepared corpus.
+    """
+    rules, reader, limits = rules or Rules(), reader or Reader(), limits or Limits()
+    out = str(out)
+    name = Path(out).name
+    remote.check_writable(out)
+    keys = {source: journal.key(source, reader) for source in sources}
+    # The journal is beside the corpus; where that is not on this machine, in the working folder.
+    beside = Path() if is_url(out) else Path(out).parent
+    with Journal(beside / f".{name}.read.jsonl") as read:
+        _read_all(keys, read, lambda waiting: engine(reader, waiting, processes, limits))
+        selection = Selection(rules)
+        for source, key in track(keys.items(), "finding duplicates"):
+            selection.add(source, key, read[key])
+        if not selection.card.pieces:
+            raise UserError(_nothing_left(selection))
+        made_with = {**asdict(rules), "licences": _licences(sources)}
+        card = {**selection.card.as_dict(), "made_with": made_with}
+        with remote.folder(out) as folder:
+            storage.write(
+                folder,
+                {split: _rows(read, kept) for split, kept in selection.kept.items() if kept},
+                selection.rejected,
+                card,
+                {"README.md": page(name, card).encode(), "card.png": selection.card.picture()},
+            )
+        read.remove()
+    return card
+
+
+def _read_all(
+    keys: Mapping[Source, str],
+    read: Journal,
+    engine: Callable[[Sequence[Source]], Iterator[Result]],
+) -> None:
+    """Write into the journal what becomes of each source that it does not have yet."""
+    waiting = [source for source, key in keys.items() if key not in read]
+    with Progress() as progress:
+        done = len(keys) - len(waiting)
+        task = progress.add_task("reading scores", total=len(keys), completed=done)
+        for source, result in engine(waiting):
+            outcome = failed(source, result.reason) if isinstance(result, Failure) else result
+            read.add(keys[source], outcome)
+            progress.advance(task)
+
+
+def _rows(read: Journal, kept: Mapping[str, Sequence[int]]) -> Iterator[Row]:
+    for key, places in kept.items():
+        pieces = read[key]["pieces"]
+        yield from (pieces[place]["row"] for place in places)
+
+
+def _licences(sources: Sequence[Source]) -> list[str]:
+    return sorted({source.licence for source in sources} - {""})
+
+
+def _nothing_left(selection: Selection) -> str:
+    if not selection.rejected:
+        return "there are no scores to prepare"
+    first = selection.rejected[0]
+    return (
+        f"none of the {len(selection.rejected)} pieces could be used; the first one, "
+        f"{first['piece']}, is {first['reason']}"
+    )

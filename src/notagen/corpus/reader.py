@@ -1,0 +1,178 @@
+"""Reader of one score file: cleaned tunes, their composer, or why it is rejected."""
+
+from __future__ import annotations
+
+import base64
+import gc
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, TypedDict
+from xml.etree import ElementTree
+
+from notagen.corpus.dedup import signature
+from notagen.corpus.guards import RefusedError, check, open_documents
+from notagen.corpus.remote import local_file
+from notagen.corpus.sources import UNKNOWN, Source
+from notagen.errors import UserError
+from notagen.notation import NotationError, Tune, clean, plain_line
+from notagen.scores import ScoreError, read_each
+
+if TYPE_CHECKING:
+    from notagen.data.storage import Rejection, Row
+    from notagen.prompts import Prompt
+
+_PLACE = re.compile(r"\b(?:line|bar|measure) \d+")
+
+_DATES = re.compile(r"\s*[(\[][^)\]]*\d[^)\]]*[)\]]")  # (1685-1750)
+_TEXT_FIELD = {".abc": re.compile(rb"^C:(.*)$", re.M), ".krn": re.compile(rb"^!!!COM:(.*)$", re.M)}
+
+
+class Piece(TypedDict):
+    """A row, and its MinHash signature (uint32 [128]) in base64."""
+
+    row: Row
+    signature: str
+
+
+class Outcome(TypedDict):
+    """What became of a file: every tune in it is a piece or a rejection."""
+
+    pieces: list[Piece]
+    rejected: list[Rejection]
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads score files of at most ``largest`` bytes, unpacked."""
+
+    largest: int = 50_000_000
+
+    def __call__(self, source: Source) -> Outcome:
+        """Read a file; whatever is wrong with it becomes a rejection."""
+        try:
+            with local_file(source, self.largest) as path:
+                check(path, self.largest)
+                # Remarks on scores that music21 can read are of no use here.
+                with warnings.catch_warnings(action="ignore"), _garbage_kept():
+                    tunes = list(read_each(path))
+                composer = "" if source.labels else read_composer(path)
+        except RefusedError as error:
+            return failed(source, f"refused: {error}")
+        except Exception as error:  # files fail in any way, and none may stop the run
+            return failed(source, f"unreadable: {error or type(error).__name__}")
+        if not tunes:
+            return failed(source, "unreadable: it holds no tune")
+        labels = source.labels or UNKNOWN._replace(composer=composer)
+        outcome = Outcome(pieces=[], rejected=[])
+        for number, tune in enumerate(tunes, start=1):
+            name = source.piece if len(tunes) == 1 else f"{source.piece}#{number}"
+            try:
+                if isinstance(tune, ScoreError):
+                    raise UserError(f"unreadable: {tune}")
+                outcome["pieces"].append(_piece(name, labels, tune))
+            except UserError as error:
+                outcome["rejected"].append(rejection(name, source.place, str(error)))
+        return outcome
+
+
+@contextmanager
+def _garbage_kept() -> Iterator[None]:
+    """Leave the garbage collector until a score is read: a sixth of the time is its otherwise.
+
+    It would walk again and again through the objects of the score, all of them still in use.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def failed(source: Source, reason: str) -> Outcome:
+    """The outcome of a file that could not be read."""
+    return Outcome(pieces=[], rejected=[rejection(source.piece, source.place, reason)])
+
+
+def rejection(piece: str, file: str, reason: str) -> Rejection:
+    """A piece left out; its position is the line or bar that the reason names."""
+    place = _PLACE.search(reason)
+    return {"piece": piece, "file": file, "reason": reason, "position": place[0] if place else ""}
+
+
+def _piece(name: str, labels: Prompt, tune: Tune) -> Piece:
+    """Clean a tune and fingerprint it; UserError says why it cannot be used."""
+    try:
+        tune = Tune.parse(clean(tune.to_interleaved()))
+        key = tune.key
+    except NotationError as error:
+        raise UserError(f"unreadable: in its cleaned text, {error}") from error
+    for number, voices in enumerate(tune.bars, start=1):
+        for voice in tune.voices:
+            if voice not in voices:
+                raise UserError(f"uneven: voice {voice} has no bar {number} of {len(tune.bars)}")
+    tune = tune.complete_rests()  # where cleaning left a bar blank
+    values = signature(tune)
+    if values is None:
+        raise UserError("silent: it has no note")
+    text = tune.to_interleaved()
+    row: Row = {
+        "piece": name,
+        "text": text,
+        "period": plain_line(labels.period),
+        "composer": plain_line(labels.composer),
+        "instrumentation": plain_line(labels.instrumentation),
+        "key": key,
+        "bars": len(tune.bars),
+        "voices": len(tune.voices),
+        "characters": len(text),
+    }
+    return {"row": row, "signature": base64.b64encode(values.tobytes()).decode()}
+
+
+def read_composer(path: Path) -> str:
+    """The composer that a file names, as ``Last, First``; empty where it names none or several.
+
+    Looks at MusicXML's ``creator``, Humdrum's ``!!!COM:`` and ABC's ``C:``. The file has passed
+    :func:`notagen.corpus.guards.check`.
+    """
+    suffix = path.suffix.lower()
+    if suffix in _TEXT_FIELD:
+        fields = _TEXT_FIELD[suffix].findall(path.read_bytes())
+        names = {field.decode("utf-8", "replace").strip() for field in fields} - {""}
+    elif suffix == ".mxl":
+        with zipfile.ZipFile(path) as archive:
+            names = {name for document in open_documents(archive) for name in _creators(document)}
+    elif suffix in (".xml", ".musicxml"):
+        with path.open("rb") as document:
+            names = set(_creators(document))
+    else:
+        names = set()
+    return last_name_first(names.pop()) if len(names) == 1 else ""
+
+
+def last_name_first(name: str) -> str:
+    """``Ludwig van Beethoven (1770-1827)`` as ``Beethoven, Ludwig van``."""
+    name = " ".join(_DATES.sub("", name).split())
+    if "," in name or " " not in name:
+        return name
+    first, _, last = name.rpartition(" ")
+    return f"{last}, {first}"
+
+
+def _creators(document: IO[bytes]) -> list[str]:
+    """Composers in a MusicXML header, which ends where the list of parts begins."""
+    names = []
+    try:
+        for event, element in ElementTree.iterparse(document, events=("start", "end")):
+            if element.tag == "part-list":
+                break
+            if event == "end" and element.tag == "creator" and element.get("type") == "composer":
+                names.append((element.text or "").strip())
+    except ElementTree.ParseError:
+        return []  # another member of the archive, such as a picture
+    return [name for name in names if name]

@@ -1,0 +1,152 @@
+"""Rollout: prompts of a corpus, and the pieces that a policy writes for them, on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from os import SEEK_END
+from pathlib import Path
+from typing import NamedTuple
+
+from notagen.data import storage
+from notagen.data.pieces import prompt_of
+from notagen.errors import UserError
+from notagen.generation import FinishReason, Sampling, generate
+from notagen.model import NotaGen
+
+
+class PromptGroup(NamedTuple):
+    """One prompt.
+
+    Attributes:
+        name: its labels, separated by commas; empty for a policy without prompts.
+        prompt: the text that a piece goes on from.
+        real: fine-tuning pieces of this prompt, interleaved ABC.
+    """
+
+    name: str
+    prompt: str
+    real: list[str]
+
+
+def prompt_groups(
+    corpus: Path, select: str | None, fewest: int, *, prompted: bool
+) -> list[PromptGroup]:
+    """The prompts of a corpus that have at least ``fewest`` real pieces to be compared with.
+
+    Args:
+        corpus: a prepared one.
+        select: which of its pieces, as an expression over its columns; None for all.
+        fewest: real pieces a prompt must have.
+        prompted: whether the policy takes prompts; otherwise there is one target, of all pieces.
+
+    Raises:
+        UserError: there is none.
+    """
+    found: dict[str, PromptGroup] = {}
+    for row in storage.read(corpus, "train", select):
+        prompt = prompt_of(row) if prompted else ()
+        text = str(prompt) if prompt else ""
+        target = found.setdefault(text, PromptGroup(", ".join(prompt), text, []))
+        target.real.append(row["text"])
+    enough = [target for _, target in sorted(found.items()) if len(target.real) >= fewest]
+    if not enough:
+        raise UserError(
+            f"no prompt has {fewest} pieces in {corpus} to compare with; widen stage.data.select "
+            "or lower stage.samples.fewest_real"
+        )
+    return enough
+
+
+class Sample(NamedTuple):
+    """A piece.
+
+    Attributes:
+        number: its place among all pieces of the iteration; with the seed, what draws it.
+        target: name of what it was asked to be.
+        text: interleaved ABC with prompt and stream marks, rests left out.
+        complete: whether it ended by itself.
+        strayed: bars whose voices did not agree at first.
+    """
+
+    number: int
+    target: str
+    text: str
+    complete: bool
+    strayed: int
+
+
+class SampleJournal:
+    """The file to which one rank adds its pieces.
+
+    A last line that a killed run left unfinished is cut off, and its piece written again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        self.file = path.open("r+b")
+        self.file.truncate(sum(map(len, _whole_lines(path))))
+        self.file.seek(0, SEEK_END)
+
+    def add(self, sample: Sample) -> None:
+        """Write a piece down."""
+        self.file.write(json.dumps(sample).encode() + b"\n")
+        self.file.flush()
+
+
+def read_samples(folder: Path) -> list[Sample]:
+    """All pieces that any rank has finished, by number."""
+    lines = (line for path in folder.glob("*.jsonl") for line in _whole_lines(path))
+    return sorted(Sample(*json.loads(line)) for line in lines)
+
+
+def write_share(
+    model: NotaGen,
+    asked: Sequence[PromptGroup],
+    done: Collection[int],
+    journal: SampleJournal,
+    sampling: Sampling,
+    seed: int,
+    rows: int,
+    most_patches: int,
+    rank: int,
+    ranks: int,
+) -> Iterator[Sample]:
+    """Write what is missing of one rank's share of the pieces; yield each as it is on disk.
+
+    Which pieces come out does not depend on ranks, rows, or where an earlier run stopped.
+
+    Args:
+        model: the policy.
+        asked: the target of each piece of the iteration.
+        done: numbers of the pieces that are on disk.
+        journal: where to add those that are not.
+        sampling, seed, rows, most_patches: as in :func:`generate`.
+        rank: which share.
+        ranks: how many there are.
+    """
+    missing = [number for number in range(len(asked)) if number not in done][rank::ranks]
+    written = generate(
+        model,
+        [asked[number].prompt for number in missing],
+        sampling,
+        seed,
+        rows,
+        most_patches,
+        numbers=missing,
+    )
+    for piece in written:
+        sample = Sample(
+            number=piece.index,
+            target=asked[piece.index].name,
+            text=piece.text,
+            complete=piece.ending is FinishReason.COMPLETE,
+            strayed=piece.tally.strayed,
+        )
+        journal.add(sample)
+        yield sample
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    return [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]

@@ -1,0 +1,202 @@
+"""Scores of each piece, and reasons not to choose it: copies, scattered instruments."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from typing import NamedTuple, TypedDict
+
+from notagen.dpo.rollout import PromptGroup, Sample
+from notagen.notation import NotationError, Tune
+from notagen.notation.pitches import Sound, sounds_by_bar
+from notagen.reward import Features
+from notagen.reward.similarity import score, self_similarity
+
+_INSTRUMENT_NAME = re.compile(r'\bnm="([^"]*)"')
+
+Content = tuple[tuple[tuple[tuple[int, ...], Fraction], ...], ...]
+"""Of each sounding voice, of each sound: semitones above the bar's first note, and duration."""
+
+
+class Scored(TypedDict):
+    """A piece; what needs it to be readable is None where it is not."""
+
+    number: int
+    target: str
+    score: float | None  # cosine with the mean feature of the real pieces
+    judge: float | None  # the same by an encoder that has no say
+    closest: float | None  # cosine with the nearest real piece
+    excluded: str  # why it must not be chosen; empty if it may
+    bars: int
+    misaligned_bars: int
+    strayed_bars: int  # bars whose voices did not agree as first drawn
+    longest_run: int  # bars in a row that also stand in a real piece, in whatever key
+
+
+class Similarity(NamedTuple):
+    """Mean cosine of two pieces of one target: of those written, and of the real ones."""
+
+    written: float
+    real: float
+
+
+def score_group(
+    samples: Sequence[Sample],
+    target: PromptGroup,
+    encoder: Features,
+    judge: Features | None,
+    most_similar: float,
+    most_strayed: float,
+) -> tuple[list[Scored], Similarity]:
+    """Score the pieces written for one target.
+
+    Args:
+        samples: the pieces.
+        target: what they were asked to be.
+        encoder: whose scores make preferences.
+        judge: whose scores are only reported.
+        most_similar: cosine with a real piece above which a piece counts as its copy.
+        most_strayed: share of bars that did not agree as first drawn above which a piece is not
+            chosen.
+    """
+    tunes = {sample.number: tune for sample in samples if (tune := readable(sample.text))}
+    texts = [tune.to_interleaved() for tune in tunes.values()]
+    features, real = encoder.encode(texts), encoder.encode(target.real)
+    found = score(features, real)
+    pairs = zip(found.score.tolist(), found.closest.tolist(), strict=True)
+    scores = dict(zip(tunes, pairs, strict=True))
+    judged: dict[int, float] = {}
+    if judge is not None:
+        judgements = score(judge.encode(texts), judge.encode(target.real)).score
+        judged = dict(zip(tunes, judgements.tolist(), strict=True))
+    index = BarIndex(map(Tune.parse, target.real))
+    rows = []
+    for sample in samples:
+        tune = tunes.get(sample.number)
+        if tune is None:
+            rows.append(_unreadable(sample))
+            continue
+        own, closest = scores[sample.number]
+        aligned = tune.complete_rests().aligned_bars()
+        if not sample.complete:
+            excluded = "not finished"
+        elif sample.strayed > most_strayed * len(aligned):
+            excluded = "too many bars drawn again"
+        else:
+            excluded = exclusion(tune, closest, most_similar)
+        rows.append(
+            Scored(
+                number=sample.number,
+                target=sample.target,
+                score=own,
+                judge=judged.get(sample.number),
+                closest=closest,
+                excluded=excluded,
+                bars=len(aligned),
+                misaligned_bars=aligned.count(False),
+                strayed_bars=sample.strayed,
+                longest_run=index.longest_run(tune),
+            )
+        )
+    return rows, Similarity(self_similarity(features), self_similarity(real))
+
+
+def _unreadable(sample: Sample) -> Scored:
+    return Scored(
+        number=sample.number,
+        target=sample.target,
+        score=None,
+        judge=None,
+        closest=None,
+        excluded="cannot be read",
+        bars=0,
+        misaligned_bars=0,
+        strayed_bars=sample.strayed,
+        longest_run=0,
+    )
+
+
+def readable(text: str) -> Tune | None:
+    """The tune, where every step that scores it can read it."""
+    try:
+        tune = Tune.parse(text)
+        tune.complete_rests()
+        BarIndex([tune])
+    except NotationError:
+        return None
+    return tune
+
+
+def exclusion(tune: Tune, closest: float, most_similar: float = 0.95) -> str:
+    """The first of the three published rules that a piece breaks, as a phrase; empty if none.
+
+    Args:
+        tune: the piece; rests may be left out.
+        closest: cosine with the nearest real piece.
+        most_similar: above it, a piece counts as a copy.
+    """
+    parts = tune.complete_rests().alignment()
+    disagreeing = [name for name, agrees in parts._asdict().items() if not agrees]
+    if disagreeing:
+        return f"voices disagree in {', '.join(disagreeing).replace('_', ' ')}"
+    if closest > most_similar:
+        return "copy of a real piece"
+    torn = scattered_instrument(tune)
+    return f"staves of {torn} stand apart" if torn else ""
+
+
+def scattered_instrument(tune: Tune) -> str:
+    """Name of an instrument whose staves do not stand together; empty if all do.
+
+    A voice that has no name of its own belongs to the instrument before it.
+    """
+    voices = (line for line in tune.header if line.startswith("V:"))
+    names = [match[1] for line in voices if (match := _INSTRUMENT_NAME.search(line)) and match[1]]
+    for position, name in enumerate(names[1:], start=1):
+        if name != names[position - 1] and name in names[:position]:
+            return name
+    return ""
+
+
+class BarIndex:
+    """Where each bar stands in a set of tunes, to find the longest passage they share.
+
+    Two bars are the same when their voices, moved by one interval, have the same pitches and
+    durations.
+    """
+
+    def __init__(self, tunes: Iterable[Tune]) -> None:
+        self.places: defaultdict[Content, list[tuple[int, int]]] = defaultdict(list)
+        for number, tune in enumerate(tunes):
+            for position, bar in enumerate(contents(tune)):
+                self.places[bar].append((number, position))
+
+    def longest_run(self, tune: Tune) -> int:
+        """Bars in a row of ``tune``, at most, that stand so in one of the tunes; rests end a run.
+
+        Every bar may be moved by an interval of its own, so that no copy is missed.
+        """
+        longest = 0
+        runs: dict[tuple[int, int], int] = {}  # that reach the bar before, by where they end
+        for bar in contents(tune):
+            places = self.places.get(bar, []) if bar else []
+            runs = {(at, place): runs.get((at, place - 1), 0) + 1 for at, place in places}
+            longest = max([longest, *runs.values()])
+        return longest
+
+
+def contents(tune: Tune) -> Iterator[Content]:
+    """What each bar holds, the same in every key; nothing where all voices rest."""
+    voices = zip(*(sounds_by_bar(tune, voice) for voice in tune.voices), strict=True)
+    return (_content(bar, tune.unit_length) for bar in voices)
+
+
+def _content(voices: Sequence[Sequence[Sound]], unit: Fraction) -> Content:
+    sounding = [voice for voice in voices if any(pitches for pitches, _ in voice)]
+    first = next((pitches[0] for voice in sounding for pitches, _ in voice if pitches), 0)
+    return tuple(
+        tuple((tuple(pitch - first for pitch in pitches), length * unit) for pitches, length in v)
+        for v in sounding
+    )

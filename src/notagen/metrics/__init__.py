@@ -1,0 +1,1 @@
+"""Measures of weights and of text: bits per character, n-gram models."""

@@ -1,0 +1,1 @@
+"""Cached decoding: in torch, or in machine code."""

@@ -1,0 +1,205 @@
+"""Weights by name: a ``model/`` folder, a ``.ckpt``, a published ``.pth``, or a hub id."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, Final
+
+import torch
+from huggingface_hub import hf_hub_download, list_repo_files
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    RemoteEntryNotFoundError,
+    RepositoryNotFoundError,
+)
+from safetensors import SafetensorError
+from torch import Tensor
+from torch.distributed.checkpoint import filesystem, state_dict_loader
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+
+from notagen.errors import UserError
+from notagen.model import ModelConfig, NotaGen, shards
+
+_HUB_FOLDER: Final = re.compile(r"[\w.-]+/[\w.-]+(?<!\.pth)(?<!\.ckpt)")
+_HUB_FILE: Final = re.compile(r"([\w.-]+/[\w.-]+)/(.+\.pth)")
+_SIZES: Final = ("patch_layers", "char_layers", "hidden_size", "patch_length")
+
+_META: Final = "meta.pt"  # what Lightning adds to a sharded folder: all but tensors
+
+
+def load(name: str) -> NotaGen:
+    """Load a backbone, in evaluation mode; adapters are merged.
+
+    A hub id (``owner/name``, or ``owner/name/file.pth`` for a published file) is the only name
+    that may touch the network; the hub's cache serves it where there is none.
+
+    Raises:
+        UserError: there is no such thing, or it holds other weights.
+    """
+    path = Path(name)
+    with _explaining(name):
+        if path.suffix == ".ckpt" and path.exists():
+            return _from_checkpoint(path)
+        if path.is_file():
+            return NotaGen.from_published(path)
+        if (path / "config.json").is_file():
+            return NotaGen.from_pretrained(name)
+        if not path.exists() and (file := _HUB_FILE.fullmatch(name)):
+            return NotaGen.from_published(_download(*file.groups()))
+        if not path.exists() and _HUB_FOLDER.fullmatch(name):
+            _download(name, "config.json")
+            return NotaGen.from_pretrained(Path(_download(name, "model.safetensors")).parent)
+    raise UserError(
+        f"there are no weights at {name}; give a stage's model/ folder, a .ckpt, a published .pth "
+        "file or a hub id such as owner/name or owner/name/file.pth"
+    )
+
+
+def load_into(model: NotaGen, name: str, sizes: Mapping[str, Mapping[str, Any]]) -> None:
+    """Give ``model`` the weights of another.
+
+    Args:
+        model: of the same size.
+        name: as for :func:`load`.
+        sizes: of each known model by its name, for the message when they differ.
+
+    Raises:
+        UserError: there are none, or they are of another size.
+    """
+    other = load(name)
+    found, wanted = asdict(other.config), asdict(model.config)
+    if any(found[key] != wanted[key] for key in _SIZES):
+        fitting = [
+            known for known, size in sizes.items() if all(size[key] == found[key] for key in _SIZES)
+        ]
+        listed = ", ".join(f"{key} {found[key]}" for key in _SIZES if found[key] != wanted[key])
+        choice = " or ".join(f"model={known}" for known in fitting) or "the sizes it has"
+        raise UserError(f"{name} is of another size ({listed}); choose {choice}")
+    model.load_state_dict(other.state_dict())
+
+
+def save(model: NotaGen, out: Path) -> None:
+    """Write weights whole or not at all; adapters are merged into the model first.
+
+    Args:
+        model: the backbone.
+        out: a published-format file where it ends in ``.pth``, else a folder with ``config.json``
+            and ``model.safetensors``. What is there is replaced.
+    """
+    if model.lora is not None:
+        from notagen.model.lora import merge
+
+        merge(model)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.suffix == ".pth":
+        unfinished = out.with_name(f".{out.name}.unfinished")
+        model.save_published(unfinished)
+        unfinished.replace(out)
+    else:
+        model.save_whole(out)
+
+
+def describe(model: NotaGen) -> dict[str, Any]:
+    """What a training checkpoint must say for :func:`load` to build the model again."""
+    return {
+        "config": asdict(model.config),
+        "lora": None if model.lora is None else asdict(model.lora),
+    }
+
+
+def _from_checkpoint(path: Path) -> NotaGen:
+    checkpoint = read_checkpoint(path)
+    backbone = checkpoint["backbone"]
+    model = NotaGen(ModelConfig(**backbone["config"]))
+    states = {
+        key.removeprefix("model."): weight
+        for key, weight in checkpoint["state_dict"].items()
+        if key.startswith("model.")
+    }
+    if backbone["lora"] is None:
+        model.load_state_dict(states)
+        return model.eval()
+
+    from notagen.model.lora import LoRA, merge
+
+    LoRA(**backbone["lora"]).adapt(model)
+    model.load_state_dict(states)
+    merge(model)
+    return model.eval()
+
+
+def _download(repository: str, file: str) -> str:
+    """A file of the hub, from the cache where the hub cannot be reached or has nothing newer."""
+    try:
+        return hf_hub_download(repository, file)
+    except RemoteEntryNotFoundError:
+        published = [name for name in list_repo_files(repository) if name.endswith(".pth")]
+        choices = ", ".join(f"{repository}/{name}" for name in published) or "none"
+        raise UserError(
+            f"{repository} has no {file}; published files that it has: {choices}"
+        ) from None
+    except RepositoryNotFoundError as error:
+        raise UserError(
+            f"there is no {repository} on this machine, and none on the hub that you may read; "
+            "check the name, or log in with `hf auth login`"
+        ) from error
+    except LocalEntryNotFoundError as error:
+        raise UserError(
+            f"{file} of {repository} is not in the hub's cache, and the hub cannot be reached; "
+            "connect once, or give a file"
+        ) from error
+    except HfHubHTTPError as error:
+        raise UserError(f"the hub did not give {file} of {repository}: {error}") from error
+
+
+@contextmanager
+def _explaining(name: str) -> Iterator[None]:
+    """Say which file it was that a library could not read."""
+    try:
+        yield
+    except UserError:
+        raise
+    except KeyError as error:
+        raise UserError(
+            f"cannot load weights from {name}: it is not a checkpoint of a language model, since "
+            f"it lacks {error}"
+        ) from error
+    except (OSError, ValueError, TypeError, RuntimeError, EOFError) as error:
+        raise UserError(f"cannot load weights from {name}: {error}") from error
+    except (UnpicklingError, SafetensorError) as error:
+        raise UserError(
+            f"cannot load weights from {name}: it is damaged or another kind of file"
+        ) from error
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint's contents, weights as whole tensors on the CPU; of a folder of shards, too.
+
+    Files are mapped into memory, so what is not looked at is not read. A folder's optimizer state
+    is left out.
+    """
+    if path.is_dir():
+        contents: dict[str, Any] = torch.load(path / _META, weights_only=True)
+        contents["state_dict"] = _whole_weights(path)
+    else:
+        contents = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    return contents
+
+
+def _whole_weights(folder: Path) -> dict[str, Tensor]:
+    shards.check(folder)
+    prefix = "state_dict."
+    found = filesystem.FileSystemReader(folder).read_metadata().state_dict_metadata
+    weights = {
+        name: torch.empty(entry.size, dtype=entry.properties.dtype)
+        for name, entry in found.items()
+        if name.startswith(prefix) and isinstance(entry, TensorStorageMetadata)
+    }
+    state_dict_loader.load(weights, checkpoint_id=folder, no_dist=True)
+    return {name.removeprefix(prefix): weight for name, weight in weights.items()}

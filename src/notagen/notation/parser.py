@@ -1,0 +1,216 @@
+"""Parser of ABC tunes: header, voices, bars, interleaved or voice by voice."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from notagen.errors import NotationError
+from notagen.notation.bars import DECORATION, FIELD, QUOTED, Bar
+
+Bars = tuple[Mapping[str, Bar], ...]
+
+HEADER_FIELD = re.compile(r"[A-Za-z]:")
+BODY_FIELD = re.compile(r"[I-Wmrsw]:|[XZ]:(?![|:])")  # A: and the like are music: A:|
+_INLINE = "IKLMPQ"  # body fields that go on as inline fields; the others carry no music
+_VOICE_FIELD = re.compile(r"V:\s*(\S+)[ \t]*(.*)")
+_VOICE_MARK = re.compile(r"\[V:\s*([^\]\s]+)[^\]]*\]")
+_STREAM_MARK = re.compile(r"\[r:\d+/\d+\]")
+_COMMENT = re.compile(rf"({QUOTED})|(?<!\\)%.*|\\$")
+_BARLINE = r"\.?(?::*\[?\|[|\]]*:*|::+|:\])"
+_ENDING = r"\d+(?:[,-]\d+)*"
+_CUT = re.compile(
+    rf"""{QUOTED}|{DECORATION}|{FIELD}
+    |(?P<barline>{_BARLINE})(?:\s*\[?(?P<ending>{_ENDING}))?""",
+    re.VERBOSE,
+)
+# A voice's mark, music and a barline: nearly every bar of interleaved text.
+_PLAIN_BAR = re.compile(
+    rf"""\[V:([^\]\s]+)\](?!\s*[ZX]\d)
+    ((?:[.~\s]++|{QUOTED}|{DECORATION}|{FIELD})*+
+    (?:[^|:"!\[.]++|\[(?![A-Za-z]:|\|)|[.:](?![|:\[\]])|{QUOTED}|{DECORATION}|{FIELD})++)
+    (\||{_BARLINE}(?:{_ENDING})?)(?=\[V:|$)""",
+    re.VERBOSE,
+)
+_NO_MUSIC = re.compile(rf"(?:{QUOTED}|{DECORATION}|{FIELD}|[.~\s])*")
+_LINE_BREAK = re.compile(r"\s*\n\s*")
+_LONG_REST = re.compile(r"([ZX])(\d{1,3})")
+
+
+class _Line(NamedTuple):
+    number: int
+    text: str
+
+
+def read(text: str) -> tuple[tuple[str, ...], Bars]:
+    """Read header lines and bars; see :meth:`notagen.notation.Tune.parse`."""
+    lines = [_Line(i, line.rstrip("\r")) for i, line in enumerate(text.split("\n"), start=1)]
+    start = _body_start(lines)
+    header = [line.text for line in lines[:start] if line.text.strip()]
+    body = [_Line(n, line) for n, raw in lines[start:] if (line := _uncommented(raw))]
+    if not body:
+        raise NotationError("the text holds no music, only a header")
+    if _is_interleaved(body):
+        return tuple(header), _interleaved(body, declared_voices(header))
+    return _standard(header, body)
+
+
+def declared_voices(header: Iterable[str]) -> tuple[str, ...]:
+    """Ids of the header's ``V:`` lines, in order."""
+    found = (_VOICE_FIELD.match(line) for line in header)
+    return tuple(dict.fromkeys(match[1] for match in found if match))
+
+
+def split_bars(music: str) -> list[Bar]:
+    """Cut one voice's music at its barlines; nothing between two barlines is lost.
+
+    Barlines with only blanks between them are one barline. Text without a note or rest before
+    the first barline belongs to the first bar, and after the last barline to the last.
+    """
+    bars: list[Bar] = []
+    left = prefix = ""
+    start = 0
+    for match in _CUT.finditer(music):
+        if match["barline"] is None:
+            continue
+        text = _trimmed(prefix + music[start : match.start()].lstrip())
+        barline = match["barline"] + (match["ending"] or "")
+        start = match.end()
+        if not bars and not _has_music(text):
+            left += barline
+            prefix = text and text + " "
+        elif text or bars[-1].right[-1].isdigit():
+            bars += _unrolled(text, barline, "" if bars else left)
+            prefix = ""
+        else:
+            bars[-1] = bars[-1]._replace(right=bars[-1].right + barline)
+    rest = _trimmed(prefix + music[start:].lstrip())
+    if _has_music(rest):
+        bars += _unrolled(rest, "", "" if bars else left)
+    elif bars and rest:
+        bars[-1] = bars[-1]._replace(text=f"{bars[-1].text} {rest}")
+    elif not bars and (rest or left):
+        bars.append(Bar(rest, left))
+    return bars
+
+
+def _body_start(lines: Sequence[_Line]) -> int:
+    """Index of the first line of music, or of the ``V:`` line that opens its block."""
+    field = HEADER_FIELD
+    opener = None
+    for i, (_, line) in enumerate(lines):
+        if not line.strip() or line.startswith("%"):
+            continue
+        if not field.match(line):
+            marked = _VOICE_MARK.match(line) or _STREAM_MARK.match(line)
+            return i if marked or opener is None else opener
+        if line.startswith("V:") and field is BODY_FIELD:
+            opener = i
+        elif line.startswith("K:"):
+            field = BODY_FIELD
+    return len(lines)
+
+
+def _uncommented(line: str) -> str:
+    if "%" not in line and not line.endswith("\\"):
+        return line.strip()
+    return _COMMENT.sub(lambda match: match[1] or "", line).strip()
+
+
+def _is_interleaved(body: Sequence[_Line]) -> bool:
+    if _STREAM_MARK.match(body[0].text):
+        return True
+    if any(len(_VOICE_MARK.findall(line)) > 1 for _, line in body):
+        return True
+    return all(_VOICE_MARK.match(line) and len(split_bars(line)) == 1 for _, line in body)
+
+
+def _interleaved(body: Sequence[_Line], declared: Sequence[str]) -> Bars:
+    known = list(declared)
+    bars: list[dict[str, Bar]] = []
+    for number, marked in body:
+        line = _STREAM_MARK.sub("", marked, count=1)
+        voices = _plain_line(line) or _line(number, line, bars)
+        for voice in voices:
+            if voice not in known:
+                if declared:
+                    raise NotationError(f"line {number}: no V:{voice} line declares voice {voice}")
+                known.append(voice)
+        bars.append({voice: voices[voice] for voice in known if voice in voices})
+    return tuple(bars)
+
+
+def _plain_line(line: str) -> dict[str, Bar] | None:
+    """The bars of a line that holds nothing unusual; :func:`_line` would find the same."""
+    found = _PLAIN_BAR.findall(line)
+    voices = {voice: Bar(text.strip(), barline) for voice, text, barline in found}
+    matched = sum(len("[V:]") + len("".join(parts)) for parts in found)
+    return voices if matched == len(line) and len(voices) == line.count("[V:") else None
+
+
+def _line(number: int, line: str, before: Sequence[Mapping[str, Bar]]) -> dict[str, Bar]:
+    outside, *parts = _VOICE_MARK.split(line)
+    if outside.strip() or not parts:
+        raise NotationError(f"line {number}: expected a bar to start with [V:, found {line!r}")
+    voices: dict[str, Bar] = {}
+    for voice, music in zip(parts[::2], parts[1::2], strict=True):
+        if voice in voices:
+            raise NotationError(f"line {number}: voice {voice} stands twice in one bar")
+        first = not any(voice in earlier for earlier in before)
+        voices[voice] = _only_bar(music, number, voice, first=first)
+    return voices
+
+
+def _only_bar(music: str, number: int, voice: str, *, first: bool) -> Bar:
+    bars = split_bars(music)
+    if len(bars) > 1 or (bars and bars[0].text and bars[0].left and not first):
+        raise NotationError(f"line {number}: voice {voice} holds more than one bar")
+    return bars[0] if bars else Bar("", "")
+
+
+def _standard(header: Sequence[str], body: Sequence[_Line]) -> tuple[tuple[str, ...], Bars]:
+    kept = list(header)
+    voice = next(iter(declared_voices(header)), "1")
+    music: dict[str, list[str]] = {name: [] for name in declared_voices(header)}
+    for number, line in body:
+        if line.startswith("X:"):
+            raise NotationError(f"line {number}: a second tune starts here; parse one at a time")
+        opener = _VOICE_FIELD.match(line)
+        if opener:
+            voice = opener[1]
+            if opener[2].strip() and voice not in music:
+                kept.append(line)
+            music.setdefault(voice, [])
+        elif BODY_FIELD.match(line):
+            if line[0] in _INLINE:
+                music.setdefault(voice, []).append(f"[{line}]")
+        else:
+            before, *parts = _VOICE_MARK.split(line)
+            music.setdefault(voice, []).append(before)
+            for voice, part in zip(parts[::2], parts[1::2], strict=True):
+                music.setdefault(voice, []).append(part)
+    voices = {name: split_bars("\n".join(lines)) for name, lines in music.items()}
+    count = max(map(len, voices.values()))
+    if count == 0:
+        raise NotationError("the text holds no music, only a header")
+    bars = ({v: own[i] for v, own in voices.items() if i < len(own)} for i in range(count))
+    return tuple(kept), tuple(bars)
+
+
+def _trimmed(text: str) -> str:
+    return _LINE_BREAK.sub(" ", text.strip())
+
+
+def _has_music(text: str) -> bool:
+    return not _NO_MUSIC.fullmatch(text)
+
+
+def _unrolled(text: str, barline: str, left: str) -> list[Bar]:
+    """Write a rest of several bars, ``Z4``, as so many bars of ``Z``."""
+    long_rest = _LONG_REST.fullmatch(text)
+    if not long_rest or int(long_rest[2]) == 0:
+        return [Bar(text, barline, left)]
+    letter, count = long_rest[1], int(long_rest[2])
+    rights = ["|"] * (count - 1) + [barline]
+    return [Bar(letter, right, "" if i else left) for i, right in enumerate(rights)]

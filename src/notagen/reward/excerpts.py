@@ -1,0 +1,98 @@
+"""Rows of a prepared corpus as training items of a music encoder: excerpts, in bar patches."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from datasets import Dataset
+
+from notagen.data.pieces import PieceDataset, draw_key, prompt_of
+from notagen.notation import Tune
+from notagen.reward.bar_patches import BarPatches, Task, encode, normal_form
+from notagen.reward.corruption import TRAINING_CORRUPTIONS
+
+_HEADLESS: Final = 0.5  # probability that an excerpt to train on goes without its header
+_PROOFREAD: Final = 0.5  # probability that it is to be proofread, with some of its bars corrupted
+
+Excerpt = npt.NDArray[np.uint8]
+"""[n, 65]: bar patches, each with its :class:`~notagen.reward.bar_patches.Task` behind it."""
+
+
+class Contrast(NamedTuple):
+    """An excerpt, the same corrupted, and what kind of piece it is from: its labels."""
+
+    real: BarPatches
+    corrupted: BarPatches
+    kind: str
+
+
+class EncoderPieces(PieceDataset):
+    """Pieces of one split, as excerpts in random keys; ``patch_length`` is in bar patches."""
+
+    def __getitem__(self, place: tuple[int, int]) -> Excerpt:
+        """uint8 [n, 65] with n at most ``patch_length``."""
+        rng = np.random.default_rng((self.seed, *place))
+        excerpt = self._excerpt(self.rows[place[1]], rng)
+        patches = self._patches(excerpt)
+        tasks = np.full((len(patches), 1), Task.RESTORE, np.uint8)
+        if rng.random() < _PROOFREAD:
+            corrupted = self._patches(_corrupt_some(excerpt, rng))
+            if len(corrupted) == len(patches):  # else it is unknown which stands for which
+                differs = (corrupted != patches).any(axis=1, keepdims=True)
+                tasks = np.where(differs, Task.MISPLACED, Task.IN_PLACE).astype(np.uint8)
+                patches = corrupted
+        headless = rng.random() < _HEADLESS
+        start = len(excerpt.header) + 1 if headless else 0
+        return np.concatenate([patches, tasks], axis=1)[start:]
+
+    def contrast(self, index: int) -> Contrast:
+        """An excerpt of a piece beside the same corrupted."""
+        rng = np.random.default_rng((self.seed, index))
+        row = self.rows[index]
+        excerpt = self._excerpt(row, rng)
+        corrupted = self._patches(_corrupt(excerpt, rng))
+        return Contrast(self._patches(excerpt), corrupted, str(prompt_of(row)))
+
+    def _excerpt(self, row: Any, rng: np.random.Generator) -> Tune:
+        """So many bars as fit, from a random one on, in a random key."""
+        tune = Tune.parse(row["text"])
+        room = self.patch_length - len(tune.header) - 2
+        count = max(1, room // len(tune.voices))
+        start = int(rng.integers(max(0, len(tune.bars) - count) + 1))
+        excerpt = replace(tune, bars=tune.bars[start : start + count])
+        if self.transpose == "original":
+            return excerpt
+        return excerpt.transpose(draw_key(tune.key, self.transpose, rng))
+
+    def _patches(self, excerpt: Tune) -> BarPatches:
+        return encode(normal_form(excerpt))[: self.patch_length]
+
+
+def _corrupt(excerpt: Tune, rng: np.random.Generator) -> Tune:
+    return TRAINING_CORRUPTIONS[int(rng.integers(len(TRAINING_CORRUPTIONS)))](excerpt, rng)
+
+
+def _corrupt_some(excerpt: Tune, rng: np.random.Generator) -> Tune:
+    """A random share of the bars corrupted, so that each must be judged by its neighbours."""
+    share = rng.random()
+    bars = zip(excerpt.bars, _corrupt(excerpt, rng).bars, strict=True)
+    return replace(excerpt, bars=tuple(bad if rng.random() < share else good for good, bad in bars))
+
+
+def balanced(rows: Dataset) -> Dataset:
+    """The rows, those of rarer kinds repeated: a kind's share grows as the root of its size."""
+    kinds = [prompt_of(row) for row in rows.remove_columns("text")]
+    sizes = Counter(kinds)
+    largest = max(sizes.values())
+    repeats = [round((largest / sizes[kind]) ** 0.5) for kind in kinds]
+    return rows.select(np.repeat(np.arange(len(kinds)), repeats))
+
+
+def fixed_excerpts(rows: Dataset, patch_length: int) -> list[Excerpt]:
+    """Excerpts to validate with, always the same, in the key of the score."""
+    pieces = EncoderPieces(rows, patch_length, "original", seed=0)
+    return [pieces[0, index] for index in range(len(rows))]

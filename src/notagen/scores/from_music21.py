@@ -1,0 +1,279 @@
+"""music21 to Tune: the header, then the bars of each voice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import groupby
+from typing import TypeAlias
+
+from music21 import (
+    articulations,
+    chord,
+    clef,
+    dynamics,
+    expressions,
+    harmony,
+    key,
+    meter,
+    note,
+    pitch,
+    stream,
+    tempo,
+)
+from music21.base import Music21Object
+from music21.repeat import RepeatExpression
+
+from notagen.errors import ScoreError
+from notagen.notation import Bar, Tune
+from notagen.notation.bars import print_length
+from notagen.notation.keys import Key, parse_key
+from notagen.scores.barlines import barlines
+from notagen.scores.fields import Spelling, abc_letter, clef_name, key_name, tempo_text
+from notagen.scores.layers import Event, Layer, eighths
+from notagen.scores.marks import ARTICULATIONS, FINGERS, ORNAMENTS, SIGNPOSTS
+from notagen.scores.rhythm import Rhythm, write_rhythm
+from notagen.scores.staves import (
+    Opening,
+    Place,
+    Spans,
+    Staff,
+    read_opening,
+    score_line,
+    staves,
+    voice_lines,
+)
+
+_WHOLE_NOTE = Fraction(8)  # eighths
+
+Step: TypeAlias = tuple[str, int]  # letter and octave
+
+
+def from_music21(score: stream.Score) -> Tune:
+    """Write a score as ABC: one voice for each layer of each staff, all bars filled with rests.
+
+    Bars of unequal length are filled up to the longest part's, and parts that end early get bars
+    of rest, so that the voices stay aligned. Lyrics, pedal marks and layout are left out.
+
+    Raises:
+        ScoreError: the score has no measures, or an accidental beyond double sharps and flats.
+    """
+    if not any(part.hasMeasures() for part in score.parts):
+        raise ScoreError("The score has no measures; call makeMeasures() on its parts first.")
+    staffs = staves(score)
+    opening = read_opening(staffs)
+    spans = Spans(score.spannerBundle, _places(staffs))
+    left, right = barlines([staff.part for staff in staffs])
+    lengths = _bar_lengths(staffs)
+    bars: list[dict[str, Bar]] = [{} for _ in lengths]
+    for staff in staffs:
+        for row, voice in enumerate(staff.voices):
+            writer = VoiceWriter(staff, opening, spans)
+            for index, length in enumerate(lengths):
+                try:
+                    text = writer.bar(staff.bars[index][row], length, empty="x" if row else "z")
+                except ScoreError as error:
+                    raise ScoreError(f"bar {index + 1}, voice {voice}: {error}") from error
+                bars[index][voice] = Bar(text, right[index], "" if index else left)
+    header = (score_line(score, staffs), *opening.lines, *voice_lines(score, staffs))
+    return Tune(header, tuple(bars))
+
+
+def _bar_lengths(staffs: Sequence[Staff]) -> list[Fraction]:
+    """Return the length of each bar in eighths: its longest voice's; the last bar's when empty."""
+    lengths: list[Fraction] = []
+    for bar in zip(*(staff.bars for staff in staffs), strict=True):
+        longest = max(layer.end for rows in bar for layer in rows)
+        lengths.append(longest or (lengths[-1] if lengths else _WHOLE_NOTE))
+    return lengths
+
+
+def _places(staffs: Sequence[Staff]) -> dict[int, Place]:
+    """Return voice and running number of each note, by its ``id()`` and those of its chord."""
+    places: dict[int, Place] = {}
+    for staff in staffs:
+        for bar in staff.bars:
+            for voice, layer in zip(staff.voices, bar, strict=True):
+                for event in layer.events:
+                    if isinstance(event.element, note.GeneralNote):
+                        place = (voice, len(places))
+                        places[id(event.element)] = place
+                        if isinstance(event.element, chord.ChordBase):
+                            places.update((id(member), place) for member in event.element.notes)
+    return places
+
+
+class VoiceWriter:
+    """Writes the bars of one voice in order; remembers the key, the clef and open ties."""
+
+    def __init__(self, staff: Staff, opening: Opening, spans: Spans) -> None:
+        """Start a voice of a staff, in the header's key and the staff's first clef."""
+        self._spelling = Spelling(opening.key)
+        self._clef = staff.clef
+        self._header = opening.elements
+        self._beat = None if staff.beamed else Fraction(2)
+        self._spans = spans
+        self._ties: dict[Step, int] = {}
+
+    def bar(self, layer: Layer, length: Fraction, empty: str) -> str:
+        """Write a layer, filled up to ``length`` eighths with invisible rests.
+
+        ``empty`` is the letter, ``z`` or ``x``, of the rest in a bar without notes or rests.
+        """
+        self._spelling.start_bar()
+        notes = [event for event in layer.events if event.length]
+        rhythms = iter(write_rhythm(notes, length, self._beat))
+        out: list[str] = []
+        clock = Fraction(0)
+        for grace, events in groupby(layer.events, key=_is_grace):
+            if grace:
+                out.append("{" + "".join(map(self._grace, events)) + "}")
+                continue
+            for event in events:
+                if not event.length:
+                    out.append(self._mark(event.element))
+                    continue
+                if event.onset > clock:
+                    out.append(f" x{print_length(event.onset - clock)}")
+                clock = event.onset + event.length
+                out.append(self._timed(event, next(rhythms)))
+        if clock < length:
+            out.append(f" {'x' if notes else empty}{print_length(length - clock)}")
+        return "".join(out).strip()
+
+    def _timed(self, event: Event, rhythm: Rhythm) -> str:
+        opening, closing = self._spans_of(event)
+        return (
+            opening
+            + rhythm.lead
+            + self._note(event.element, rhythm.length)
+            + rhythm.broken
+            + closing
+        )
+
+    def _grace(self, event: Event) -> str:
+        opening, closing = self._spans_of(event)
+        return opening + self._note(event.element, Fraction(1)) + closing
+
+    def _spans_of(self, event: Event) -> tuple[str, str]:
+        """Return the signs of wedges and lines that open and close at a note."""
+        spans, key = self._spans, id(event.element)
+        return "".join(spans.opening[key]), "".join(spans.closing[key])
+
+    def _note(self, element: Music21Object, length: Fraction) -> str:
+        """Write a note, chord or rest with everything that is attached to it."""
+        before = "(" * self._spans.slurs_opening[id(element)] + _decorations(element)
+        after = print_length(length)
+        if element.hasStyleInformation and element.style.hideObjectOnPrint:
+            body = "x"
+        elif isinstance(element, note.Rest):
+            body = "z"
+        else:
+            body, tie = self._sounding(element)
+            after += tie
+        return before + body + after + ")" * self._spans.slurs_closing[id(element)]
+
+    def _sounding(self, element: Music21Object) -> tuple[str, str]:
+        """Return the pitches of a note or chord, and its tie where all its notes have it."""
+        members = element.notes if isinstance(element, chord.ChordBase) else (element,)
+        incoming = self._ties
+        if not element.duration.isGrace:  # a grace note may stand between tied notes
+            self._ties = {}
+        tied = [_starts_tie(member) for member in members]
+        pitches = [
+            self._pitch(member, incoming, starts)
+            for member, starts in zip(members, tied, strict=True)
+        ]
+        if len(pitches) == 1:
+            return pitches[0], "-" if tied[0] else ""
+        if all(tied):
+            return f"[{''.join(pitches)}]", "-"
+        marked = (text + "-" * starts for text, starts in zip(pitches, tied, strict=True))
+        return f"[{''.join(marked)}]", ""
+
+    def _pitch(self, member: Music21Object, incoming: dict[Step, int], starts: bool) -> str:
+        sounding = _display_pitch(member)
+        step = (sounding.step, sounding.implicitOctave - self._clef.octaveChange)
+        alter = int(sounding.alter)
+        if alter != sounding.alter or abs(alter) > 2:
+            raise ScoreError(f"{sounding.nameWithOctave} has an accidental that ABC can't write.")
+        shown = sounding.accidental is not None and bool(sounding.accidental.displayStatus)
+        sign = self._spelling.sign(*step, alter, tied=incoming.get(step), shown=shown)
+        if starts:
+            self._ties[step] = alter
+        return sign + abc_letter(*step)
+
+    def _change_clef(self, element: clef.Clef) -> str:
+        """Write a clef, unless it is the one that holds already (restated on a new page)."""
+        before, self._clef = clef_name(self._clef), element
+        after = clef_name(element)
+        return f"[K:{after}]" if after != before else ""
+
+    def _mark(self, element: Music21Object) -> str:
+        """Write what has no length: fields, dynamics, words; nothing for what ABC does not say."""
+        said = id(element) in self._header
+        match element:
+            case clef.Clef():
+                return self._change_clef(element)
+            case key.KeySignature():
+                name = key_name(element)
+                self._spelling.set_key(parse_key(name) or Key(0, "C"))
+                return "" if said else f"[K:{name}]"
+            case meter.TimeSignature():
+                if self._beat:
+                    self._beat = eighths(element.beatDuration.quarterLength)
+                return "" if said else f"[M:{element.ratioString}]"
+            case tempo.MetronomeMark():
+                return _tempo(element, said)
+            case dynamics.Dynamic():
+                return f"!{element.value}!" if element.value else ""
+            case harmony.ChordSymbol():
+                return _quoted("", element.figure.replace("-", "b"))
+            case expressions.TextExpression() | expressions.RehearsalMark():
+                below = getattr(element, "placement", None) == "below"
+                return _quoted("_" if below else "^", str(element.content))
+            case RepeatExpression():
+                return SIGNPOSTS.get(type(element), "")
+        return ""
+
+
+def _is_grace(event: Event) -> bool:
+    return isinstance(event.element, note.GeneralNote) and event.element.duration.isGrace
+
+
+def _starts_tie(element: Music21Object) -> bool:
+    return element.tie is not None and element.tie.type in ("start", "continue", "let-ring")
+
+
+def _display_pitch(member: Music21Object) -> pitch.Pitch:
+    return member.pitch if isinstance(member, note.Note) else member.displayPitch()
+
+
+def _decorations(element: Music21Object) -> str:
+    marks = [_articulation(mark) for mark in element.articulations]
+    marks += [_ornament(mark) for mark in element.expressions]
+    return "".join(dict.fromkeys(marks))  # files double some, invisibly
+
+
+def _articulation(mark: Music21Object) -> str:
+    if isinstance(mark, articulations.Fingering) and str(mark.fingerNumber) in FINGERS:
+        return f"!{mark.fingerNumber}!"
+    return ARTICULATIONS.get(type(mark), "")
+
+
+def _ornament(mark: Music21Object) -> str:
+    if isinstance(mark, expressions.Tremolo):
+        return f"!{'/' * mark.numberOfMarks}!"
+    return next((ORNAMENTS[kind] for kind in type(mark).__mro__ if kind in ORNAMENTS), "")
+
+
+def _tempo(mark: tempo.MetronomeMark, said: bool) -> str:
+    text = tempo_text(mark)
+    field = f"[Q:{text}]" if text and not said else ""
+    words = mark.text if mark.text and not mark.textImplicit else ""
+    return field + _quoted("^", words)
+
+
+def _quoted(place: str, words: str) -> str:
+    plain = " ".join(words.replace('"', "'").split())
+    return f'"{place}{plain}"' if plain else ""

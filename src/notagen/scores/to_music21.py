@@ -1,0 +1,345 @@
+"""Tune to music21: parts, staves, measures, ties across voices."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from music21 import (
+    chord,
+    clef,
+    harmony,
+    instrument,
+    interval,
+    key,
+    layout,
+    metadata,
+    meter,
+    note,
+    spanner,
+    stream,
+    tie,
+)
+from music21.base import Music21Object
+from music21.exceptions21 import InstrumentException
+
+from notagen.errors import ScoreError
+from notagen.notation.keys import Key, parse_key
+from notagen.notation.tune import Tune
+from notagen.scores.barlines import endings, put_barlines
+from notagen.scores.fields import key_signature, parse_clef, parse_meter, parse_tempo
+from notagen.scores.to_music21_voice import Placed, VoiceReader, make_duration
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # what XML can't hold
+_WHOLE = Fraction(4)  # quarters
+_LONGEST_BAR = 256  # quarters: what an untrained model writes would fill pages with one tied note
+
+# What every voice of a staff says, and the staff prints once.
+_STAFF_WIDE = (clef.Clef, key.KeySignature, meter.TimeSignature)
+
+_ATTRIBUTE = re.compile(r'(?P<name>[a-z-]+)=(?:"(?P<quoted>[^"]*)"|(?P<plain>\S+))')
+_TRANSPOSE = re.compile(r"[-+]?\d{1,2}")
+_SYMBOLS = {"[": "bracket", "{": "brace"}
+
+
+class _Voice:
+    """A voice as read: the elements and length in quarters of each bar, and what spans them."""
+
+    def __init__(self, tune: Tune, name: str, sign: clef.Clef, key: Key) -> None:
+        self.barlines = [tune.bars[0][name].left, *(bar[name].right for bar in tune.bars)]
+        reader = VoiceReader(key, sign, tune.unit_length * _WHOLE)
+        whole = (tune.metre or 1) * _WHOLE
+        bars = [reader.bar(bar[name].text, whole) for bar in tune.bars]
+        self.bars: list[list[Placed]] = [placed for placed, _ in bars]
+        self.lengths = [length for _, length in bars]
+        self.spans: list[spanner.Spanner] = reader.spans
+
+
+def to_music21(tune: Tune) -> stream.Score:
+    """Build the score that a tune describes, left-out rests completed.
+
+    Each staff of ``%%score`` becomes a part, and the voices that share it ``Voice`` streams; a
+    brace of which only the first staff has a name becomes the staves of one instrument. Bars are
+    filled with hidden rests up to their longest voice, so that parts stay together.
+
+    Raises:
+        NotationError: (a ValueError) the header's metre or unit length can't be read.
+        ScoreError: (a ValueError) a bar is longer than any in music, or the text holds control
+            characters.
+    """
+    if _CONTROL.search(tune.to_interleaved()):
+        raise ScoreError("the text holds control characters; clean it first")
+    tune = tune.complete_rests()
+    plan, groups = staff_plan(tune)
+    lines = [voice_line(tune, names[0]) for names in plan]
+    key = parse_key(_field(tune, "K")) or Key(0, "")
+    staffs = [
+        [_Voice(tune, name, line.clef, key) for name in names]
+        for names, line in zip(plan, lines, strict=True)
+    ]
+    lengths = [
+        max(bar)
+        for bar in zip(*(voice.lengths for staff in staffs for voice in staff), strict=True)
+    ]
+    if max(lengths) > _LONGEST_BAR:
+        raise ScoreError(
+            f"bar {lengths.index(max(lengths)) + 1} lasts {max(lengths)} quarters; no bar of music "
+            f"is longer than {_LONGEST_BAR}"
+        )
+    keyboards = _keyboards(lines, groups)
+    score = stream.Score()
+    score.metadata = _metadata(tune)
+    parts: list[stream.Part] = []
+    for number, (staff, line) in enumerate(zip(staffs, lines, strict=True)):
+        part = stream.PartStaff() if number in keyboards else stream.Part()
+        part.partName, part.partAbbreviation = line.name, line.abbreviation
+        part.insert(0, _instrument(lines[keyboards.get(number, number)]))
+        first = [line.clef, key_signature(key), parse_meter(_field(tune, "M"))]
+        if not parts:
+            first.append(parse_tempo(_field(tune, "Q")))
+        _put_music(part, staff, lengths, [mark for mark in first if mark is not None])
+        parts.append(part)
+        score.insert(0, part)
+    for group in groups:
+        members = parts[group.first : group.last + 1]
+        score.insert(
+            0, layout.StaffGroup(members, symbol=group.symbol, barTogether=group.barlines_joined)
+        )
+    score.atSoundingPitch = False  # as far as players transpose
+    return score
+
+
+def _put_music(
+    part: stream.Part,
+    staff: Sequence[_Voice],
+    lengths: Sequence[Fraction],
+    first: Sequence[Music21Object],
+) -> None:
+    """Fill a part with its measures, barlines, endings and spans."""
+    part.streamStatus.beams = True  # as written: what has no beam is meant so
+    measures: list[stream.Measure] = []
+    metre: meter.TimeSignature | None = None
+    onset = Fraction(0)
+    for index, length in enumerate(lengths):
+        bars = [voice.bars[index] for voice in staff]
+        measure = make_measure(bars, length, () if index else first)
+        metre = measure.timeSignature or metre
+        _set_padding(measure, metre, length, upbeat=not index)
+        measures.append(measure)
+        part.insert(onset, measure)
+        onset += length
+    for number, measure in enumerate(measures, start=0 if measures[0].paddingLeft else 1):
+        measure.number = number
+    put_barlines(measures, staff[0].barlines)
+    join_ties(measures)
+    for span in endings(measures, staff[0].barlines):
+        part.insert(0, span)
+    for voice in staff:
+        for span in voice.spans:
+            part.insert(0, span)
+
+
+def _set_padding(
+    measure: stream.Measure, metre: meter.TimeSignature | None, length: Fraction, upbeat: bool
+) -> None:
+    """Tell music21 how much a short measure lacks, at its start for an upbeat, else at its end."""
+    missing = metre.barDuration.quarterLength - length if metre is not None else 0
+    if missing > 0:
+        measure.paddingLeft, measure.paddingRight = (missing, 0) if upbeat else (0, missing)
+
+
+def _keyboards(lines: Sequence[VoiceLine], groups: Sequence[Group]) -> dict[int, int]:
+    """Map each staff that one player has together with others to the first of them."""
+    return {
+        staff: group.first
+        for group in groups
+        if group.symbol == "brace"
+        and not any(line.name for line in lines[group.first + 1 : group.last + 1])
+        for staff in range(group.first, group.last + 1)
+    }
+
+
+def _instrument(line: VoiceLine) -> instrument.Instrument:
+    """Return the instrument of that name, or for other names one that sounds as a piano."""
+    try:
+        player = instrument.fromString(line.name)
+    except InstrumentException:
+        player = instrument.Piano()
+    player.partName = line.name
+    player.partAbbreviation = player.instrumentAbbreviation = line.abbreviation
+    player.transposition = interval.Interval(line.transpose) if line.transpose else None
+    return player
+
+
+def _metadata(tune: Tune) -> metadata.Metadata:
+    """Take the title from ``T:``, the composer from ``C:`` or the prompt's second line."""
+    prompt = [line[1:].strip() for line in tune.header if line[:1] == "%" and line[1:2] != "%"]
+    composer = _field(tune, "C") or (prompt[1] if len(prompt) > 1 else "")
+    return metadata.Metadata(title=_field(tune, "T"), composer=composer)
+
+
+def _field(tune: Tune, letter: str) -> str:
+    lines = (line[2:].strip() for line in tune.header if line.startswith(f"{letter}:"))
+    return next(lines, "")
+
+
+def make_measure(
+    voices: Sequence[Sequence[Placed]], length: Fraction, first: Iterable[Music21Object] = ()
+) -> stream.Measure:
+    """Put the voices' elements (onsets in quarters) into a measure that lasts so many quarters.
+
+    Voices of nothing but hidden rests are left out, unless all are so. ``first`` are the clef,
+    key and metre that hold where the voices begin with no others.
+    """
+    measure = stream.Measure()
+    said: dict[tuple[Fraction, type], Music21Object] = {}
+    for onset, element in [*((Fraction(0), one) for one in first), *_marks(voices)]:
+        kind = next((kind for kind in _STAFF_WIDE if isinstance(element, kind)), None)
+        if kind is not None:
+            said[onset, kind] = element
+        else:
+            measure.insert(onset, element)
+    for (onset, _), element in said.items():
+        measure.insert(onset, element)
+    rows = [[(onset, one) for onset, one in voice if _is_note(one)] for voice in voices]
+    sounding = [row for row in rows if not all(map(_is_hidden, row))] or rows[:1]
+    for number, row in enumerate(sounding, start=1):
+        target = measure if len(sounding) == 1 else stream.Voice(id=str(number))
+        _fill(target, row, length)
+        if target is not measure:
+            measure.insert(0, target)
+    return measure
+
+
+def _marks(voices: Sequence[Sequence[Placed]]) -> Iterable[Placed]:
+    return ((onset, one) for voice in voices for onset, one in voice if not _is_note(one))
+
+
+def _fill(target: stream.Stream, row: Sequence[Placed], length: Fraction) -> None:
+    """Insert notes and rests, and a hidden rest up to the end of the bar."""
+    end = Fraction(0)
+    for onset, element in row:
+        target.insert(onset, element)
+        end = max(end, onset + Fraction(element.duration.quarterLength))
+    if end < length:
+        filler = note.Rest(duration=make_duration(length - end))
+        filler.style.hideObjectOnPrint = True
+        target.insert(end, filler)
+
+
+def _is_note(element: Music21Object) -> bool:
+    return isinstance(element, note.GeneralNote) and not isinstance(element, harmony.Harmony)
+
+
+def _is_hidden(placed: Placed) -> bool:
+    return placed[1].hasStyleInformation and bool(placed[1].style.hideObjectOnPrint)
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceLine:
+    """A ``V:`` line: clef, names, and the semitones from written to sounding pitch."""
+
+    clef: clef.Clef
+    name: str = ""
+    abbreviation: str = ""
+    transpose: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Staves ``first`` to ``last`` held together by a bracket or brace."""
+
+    symbol: str
+    first: int
+    last: int
+    barlines_joined: bool
+
+
+def voice_line(tune: Tune, voice: str) -> VoiceLine:
+    """Read a voice's ``V:`` line; a treble staff without a name when there is none."""
+    opening = f"V:{voice} "
+    text = next((line for line in tune.header if f"{line} ".startswith(opening)), opening)
+    attributes = {m["name"]: m["quoted"] or m["plain"] or "" for m in _ATTRIBUTE.finditer(text)}
+    words = [*_ATTRIBUTE.sub("", text).split()[1:], attributes.get("clef", "")]
+    clefs = [sign for sign in map(parse_clef, words) if sign is not None]
+    transpose = attributes.get("transpose", "0")
+    return VoiceLine(
+        clef=clefs[0] if clefs else clef.TrebleClef(),
+        name=_plain(attributes.get("nm") or attributes.get("name") or ""),
+        abbreviation=_plain(attributes.get("snm") or attributes.get("sname") or ""),
+        transpose=int(transpose) if _TRANSPOSE.fullmatch(transpose) else 0,
+    )
+
+
+def staff_plan(tune: Tune) -> tuple[list[tuple[str, ...]], list[Group]]:
+    """Read ``%%score``: the voices of each staff, and the groups of staves.
+
+    Voices that it does not name get a staff of their own, below the others; names of voices that
+    the tune does not have are left out.
+    """
+    line = next((line for line in tune.header if line.startswith("%%score")), "")
+    staffs: list[tuple[str, ...]] = []
+    groups: list[Group] = []
+    opened: list[tuple[str, int]] = []
+    sharing: list[str] | None = None  # voices of the staff in ( )
+    joins: set[int] = set()  # staves whose barlines run on to the next
+    for word in re.findall(r"[][{}()|]|[^][{}()|\s]+", line.removeprefix("%%score")):
+        if word == "(":
+            sharing = []
+        elif word == ")":
+            if sharing:
+                staffs.append(tuple(sharing))
+            sharing = None
+        elif word in _SYMBOLS:
+            opened.append((_SYMBOLS[word], len(staffs)))
+        elif word in "]}":
+            if opened:
+                symbol, first = opened.pop()
+                groups.append(Group(symbol, first, len(staffs) - 1, first in joins))
+        elif word == "|":
+            joins.add(len(staffs) - 1)
+        elif word in tune.voices and sharing is not None:
+            sharing.append(word)
+        elif word in tune.voices:
+            staffs.append((word,))
+    placed = {voice for staff in staffs for voice in staff}
+    staffs += [(voice,) for voice in tune.voices if voice not in placed]
+    return staffs, [group for group in groups if group.first < group.last]
+
+
+def _plain(name: str) -> str:
+    """Drop the line breaks that some published headers carry in names (``\\n\\t:Viola``)."""
+    return " ".join(name.replace("\\n", " ").split()).removeprefix(":")
+
+
+def join_ties(measures: Iterable[stream.Measure]) -> None:
+    """End each tie of a staff at the note it reaches, whichever voice that note is in.
+
+    ABC's ties belong to a voice, those of a score may change it; a notation program that finds no
+    end for a tie draws it across the page.
+    """
+    waiting: dict[tuple[Fraction, str], note.Note] = {}  # by where the tie should end
+    for onset, end, one in sorted(_notes(measures), key=lambda timed: timed[:2]):
+        name = one.pitch.nameWithOctave
+        if waiting.pop((onset, name), None) is not None:
+            if one.tie is None:
+                one.tie = tie.Tie("stop")
+            elif one.tie.type == "start":
+                one.tie = tie.Tie("continue")
+        if one.tie is not None and one.tie.type in ("start", "continue"):
+            waiting[end, name] = one
+
+
+def _notes(measures: Iterable[stream.Measure]) -> Iterator[tuple[Fraction, Fraction, note.Note]]:
+    """Yield onset and end from the piece's start, in quarters, and note; a chord's one by one."""
+    for measure in measures:
+        for voice in measure.voices or [measure]:
+            for element in voice.getElementsByClass(note.NotRest):
+                if not element.duration.isGrace:
+                    onset = Fraction(measure.offset) + Fraction(element.offset)
+                    end = onset + Fraction(element.duration.quarterLength)
+                    for one in element.notes if isinstance(element, chord.Chord) else (element,):
+                        if isinstance(one, note.Note):
+                            yield onset, end, one

@@ -1,0 +1,1 @@
+"""What every stage takes from Lightning: callbacks, checkpoints, optimizers, FSDP."""

@@ -1,0 +1,191 @@
+"""Checkpoints: ``last.ckpt``, written whole or not at all, checked before a run goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, Final
+
+import lightning as L
+import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch.callbacks import Checkpoint
+from torch import Tensor
+
+from notagen.errors import UserError
+from notagen.model.weights import read_checkpoint
+
+TERMINATED: Final = 128 + signal.SIGTERM
+"""Exit code of a run that was told to stop: 143, as of any process that SIGTERM ends."""
+_NEEDED: Final = {"state_dict", "loops", "lr_schedulers"}
+
+
+class LastCheckpoint(Checkpoint):
+    """Writes ``last.ckpt`` now and then, around every validation, and when told to stop.
+
+    On SIGTERM, which clusters send before they take a machine back, the step is finished, the
+    checkpoint written, and the process ends with exit code 143. Lightning's own handler talks to
+    the other ranks from within the signal, where they may be in the middle of something else;
+    here all ranks agree between two steps. Its handler for SLURM's own requeueing stays.
+
+    Args:
+        dirpath: folder of checkpoints.
+        every_n_train_steps: optimizer steps between two.
+    """
+
+    def __init__(self, dirpath: str, every_n_train_steps: int) -> None:
+        self.path = Path(dirpath) / "last.ckpt"
+        self.every_n_train_steps = every_n_train_steps
+        self.step = 0
+        self.validated_step = 0
+        self.told_to_stop = False  # this rank
+        self.stopping = False  # all ranks, once they are between two steps
+
+    def state_dict(self) -> dict[str, Any]:
+        """At which step validation was last complete."""
+        return {"validated_step": self.validated_step}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` gave."""
+        self.validated_step = state_dict["validated_step"]
+
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, stage: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Note the numbers of the last validation in every checkpoint."""
+        checkpoint["validation"] = {
+            name: float(value)
+            for name, value in trainer.callback_metrics.items()
+            if name.startswith("val/")
+        }
+
+    def on_train_start(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
+        """Listen for SIGTERM; make up for a validation that the run was stopped in."""
+        self.step = trainer.global_step
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, lambda *_: self._on_sigterm(trainer))
+        if 0 < self.step != self.validated_step and _validation_is_due(trainer):
+            _validate(trainer)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, stage: L.LightningModule, outputs: Any, batch: Any, index: int
+    ) -> None:
+        """Save after every so many steps, before a validation, and before stopping."""
+        if trainer.global_step == self.step:
+            return  # gradients are being accumulated: there is nothing whole to save
+        self.step = trainer.global_step
+        self.stopping = self._ranks_agree_to_stop(trainer)
+        regular = self.step % self.every_n_train_steps == 0 or self.step == trainer.max_steps
+        if self.stopping or regular or _validation_is_due(trainer):
+            self._save(trainer)
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, stage: L.LightningModule, batch: Any, index: int
+    ) -> None:
+        """Stop if the step before was the last: by now its numbers are logged, too."""
+        if self.stopping:
+            raise SystemExit(TERMINATED)
+
+    def on_validation_batch_end(
+        self, trainer: L.Trainer, stage: L.LightningModule, *batch: Any
+    ) -> None:
+        """Stop if told to; the step before this validation is saved."""
+        if not trainer.sanity_checking and self._ranks_agree_to_stop(trainer):
+            raise SystemExit(TERMINATED)
+
+    def on_validation_end(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
+        """Save what is now the best, too."""
+        if not trainer.sanity_checking:
+            self.validated_step = trainer.global_step
+            self._save(trainer)
+
+    def _save(self, trainer: L.Trainer) -> None:
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            trainer.save_checkpoint(self.path, weights_only=False)
+
+    def _on_sigterm(self, trainer: L.Trainer) -> None:
+        self.told_to_stop = True
+        if trainer.validating and trainer.world_size == 1:
+            raise SystemExit(TERMINATED)  # the step before is saved, and a sample may take minutes
+
+    def _ranks_agree_to_stop(self, trainer: L.Trainer) -> bool:
+        return trainer.strategy.reduce_boolean_decision(self.told_to_stop, all=False)
+
+
+def _validation_is_due(trainer: L.Trainer) -> bool:
+    """Whether a validation follows the current batch."""
+    assert trainer.val_check_batch is not None  # it is where validation goes by the clock
+    return (trainer.fit_loop.total_batch_idx + 1) % trainer.val_check_batch == 0
+
+
+def _validate(trainer: L.Trainer) -> None:
+    loop = trainer.fit_loop.epoch_loop.val_loop
+    loop.restarting = False
+    trainer.validating = True
+    loop.run()
+    trainer.training = True
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """One file, replaced in a single rename once it is on the disk.
+
+    Lightning writes to the system's temporary folder and moves from there, which is a copy, and
+    not atomic, where that is another disk.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Write ``checkpoint``; what was at ``path`` stays until it is complete."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f".{path.name}.unfinished")
+        with unfinished.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+
+
+def numbers(path: Path) -> dict[str, float]:
+    """Of the last validation before a checkpoint, if there was one, and its optimizer ``steps``."""
+    contents = read_checkpoint(path)
+    return {**contents.get("validation", {}), "steps": contents["global_step"]}
+
+
+def check(path: Path, own: Mapping[str, Tensor]) -> None:
+    """See that a run can go on from ``path``.
+
+    Args:
+        path: a file or folder.
+        own: the weights of the stage that is to go on.
+
+    Raises:
+        UserError: it is damaged, or of something else, or of a model of another size.
+    """
+    try:
+        contents = read_checkpoint(path)
+        missing = _NEEDED - contents.keys()
+    except (OSError, RuntimeError, ValueError, EOFError, AttributeError, UnpicklingError) as error:
+        raise UserError(
+            f"cannot go on from {path}: it is damaged or no checkpoint; put another in its place "
+            f"({path.with_name('best.ckpt')} is one where it exists), or start anew with run=NAME"
+        ) from error
+    if missing:
+        raise UserError(
+            f"cannot go on from {path}: it has no {', '.join(sorted(missing))}; it was not "
+            "written by this program (to start from its weights, give init_from=)"
+        )
+    weights = contents["state_dict"]
+    for name, weight in own.items():
+        if name not in weights:
+            raise UserError(f"cannot go on from {path}: it has no weights named {name}")
+        if weights[name].shape != weight.shape:
+            raise UserError(
+                f"cannot go on from {path}: its {name} is {list(weights[name].shape)}, that of "
+                f"this model {list(weight.shape)}; give the model= and keys it was started with"
+            )

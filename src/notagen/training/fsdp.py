@@ -1,0 +1,103 @@
+"""FSDP2: a Lightning strategy, and spreading one model over many devices."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.strategies import ModelParallelStrategy
+from lightning.pytorch.strategies.strategy import Strategy
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+
+from notagen.model.notagen import NotaGen
+
+BF16_MIXED = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+"""Weights are sent and used in bfloat16, and kept, like sums of gradients, in float32."""
+
+
+class FullySharded(ModelParallelStrategy):
+    """Every rank holds a share of weights, gradients and optimizer state, and its own batches.
+
+    Lightning's own takes a node for one data-parallel rank: with its defaults all devices of a
+    node are given the same batches, and nothing complains. Here each device is one.
+
+    Args:
+        save_distributed_checkpoint: write a checkpoint as a folder with a file a rank, which needs
+            no rank to hold the whole; else as the one file that other strategies write.
+    """
+
+    def __init__(self, save_distributed_checkpoint: bool = False) -> None:
+        super().__init__(
+            tensor_parallel_size=1, save_distributed_checkpoint=save_distributed_checkpoint
+        )
+
+    def setup_environment(self) -> None:
+        """Start the ranks' communication; the number of devices is known by now."""
+        self._data_parallel_size = self.num_nodes * self.num_processes
+        super().setup_environment()
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], filepath: str | Path, storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint; what was at ``filepath`` stays until it is complete.
+
+        A folder cannot be replaced in one step, but a link to it can: there are two folders, and
+        the one that the link does not name is written.
+        """
+        if not self._save_distributed_checkpoint:
+            Strategy.save_checkpoint(self, checkpoint, filepath, storage_options)
+            return
+        link = Path(filepath)
+        folders = [link.with_name(f".{link.name}.{name}") for name in "ab"]
+        if link.is_symlink() and link.resolve() == folders[0].resolve():
+            folders.reverse()
+        new, old = folders
+        super().save_checkpoint(checkpoint, new)  # to the first rank's idea of it, on all
+        self.barrier()
+        if self.is_global_zero:
+            unfinished = link.with_name(f".{link.name}.unfinished")
+            unfinished.unlink(missing_ok=True)
+            unfinished.symlink_to(new.name)
+            unfinished.replace(link)
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def shard(model: NotaGen, mesh: DeviceMesh, precision: MixedPrecisionPolicy | None = None) -> None:
+    """Spread parameters, gradients and optimizer state over a 1-d mesh, in place, once.
+
+    Each patch-level block is gathered when it runs, everything else once a step: the char level
+    is small, and run in chunks it is needed many times over. Weights are gathered in `forward`
+    only, so train through `model(...)` or `model.loss(...)`, which calls it.
+    """
+    if isinstance(model, FSDPModule):
+        return
+    policy = precision or MixedPrecisionPolicy()
+    for block in model.patch_decoder.h:
+        fully_shard(block, mesh=mesh, mp_policy=policy)
+    fully_shard(model, mesh=mesh, mp_policy=policy)
+
+
+def whole(model: NotaGen, first: bool) -> NotaGen | None:
+    """The model with all of its weights, to decode with on the first rank alone.
+
+    Every rank must call this. It is the model itself where that is not spread, else a copy.
+
+    Args:
+        model: spread or not.
+        first: whether this is the first rank; the others get None.
+    """
+    if not isinstance(model, FSDPModule):
+        return model if first else None
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    weights = get_model_state_dict(model, options=options)  # empty on all ranks but the first
+    if not first:
+        return None
+    copy = NotaGen(model.config)
+    if model.lora is not None:
+        model.lora.adapt(copy)
+    copy.load_state_dict(weights)
+    return copy.to(model.char_decoder.wte.weight.device)
