@@ -29,8 +29,8 @@ def test_is_that_of_whole_pieces_and_what_the_metric_says(model, rows):
     assert found.characters == sum(len(decode(piece)) for piece in pieces)
     assert found.bits_per_character == pytest.approx(nats / found.characters / math.log(2))
     assert found.bits_per_character == pytest.approx(float(bits.compute()))
-    said = sum(int(np.sum(piece[1:] != PAD)) for piece in pieces)  # the first patch is given
-    assert found.loss == pytest.approx(nats / said)
+    n_predicted = sum(int(np.sum(piece[1:] != PAD)) for piece in pieces)  # the first patch is given
+    assert found.loss == pytest.approx(nats / n_predicted)
 
 
 def test_of_no_pieces_is_not_a_number(model):

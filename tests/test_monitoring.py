@@ -70,7 +70,7 @@ def test_a_stage_is_logged_on_wandb_without_a_network(run, corpus):
 def sample(rows) -> RenderedPiece:
     """A quartet, as if a model had written it."""
     return RenderedPiece.of(
-        GeneratedPiece(0, rows[6]["text"], FinishReason.COMPLETE, GenerationStats(tries=3))
+        GeneratedPiece(0, rows[6]["text"], FinishReason.COMPLETE, GenerationStats(resamples=3))
     )
 
 

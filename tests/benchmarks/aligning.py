@@ -46,7 +46,7 @@ class Learning:
 
 
 class Sum(NamedTuple):
-    """Of the tallies of a round."""
+    """Of the all_stats of a round."""
 
     kept: int
     drawn: int
@@ -89,9 +89,13 @@ def works(learning: Learning) -> Works:
         return [*generate(model, prompts, sampling, rows=8, most_patches=learning.patches)]
 
     def total(align: Align) -> Sum:
-        tallies = [piece.tally for piece in write(align)]
+        all_stats = [piece.stats for piece in write(align)]
         kept, drawn, misaligned = zip(
-            *((tally.kept, tally.drawn, tally.misaligned) for tally in tallies), strict=True
+            *(
+                (stats.kept_patches, stats.sampled_patches, stats.misaligned_bars)
+                for stats in all_stats
+            ),
+            strict=True,
         )
         return Sum(sum(kept), sum(drawn), sum(misaligned))
 

@@ -142,7 +142,7 @@ def ours(writing: Writing) -> Works:
         prompts = [header()] * batch
         most = len(encode_prompt(header())[0]) + writing.whole
         pieces = generate(model, prompts, _SAMPLING, rows=batch, most_patches=most)
-        return sum(piece.tally.kept for piece in pieces)
+        return sum(piece.stats.kept_patches for piece in pieces)
 
     def said_in_eight_bits() -> float:
         return divergence(model, score(_context(writing) + writing.patches), _context(writing))

@@ -47,7 +47,7 @@ def test_no_control_character_reaches_the_text(model):
 
 def test_an_untrained_model_is_stopped(model):
     [piece] = generate(model, [""], Sampling(), most_patches=30)
-    assert piece.ending is FinishReason.TOO_LONG
+    assert piece.finish_reason is FinishReason.TOO_LONG
 
 
 def test_a_piece_longer_than_the_context_goes_on(model):
@@ -77,17 +77,17 @@ def aligned(text: str) -> list[bool]:
 def test_enforced_bars_agree_where_reported_ones_do_not(learned):
     prompts = [DUET.format(7)] * 3
     reported = list(generate(learned, prompts, replace(WILD, align="report")))
-    assert sum(piece.tally.misaligned for piece in reported) > 0
+    assert sum(piece.stats.misaligned_bars for piece in reported) > 0
     for piece in reported:
-        assert piece.tally.strayed == piece.tally.misaligned
+        assert piece.stats.misaligned_first_draft == piece.stats.misaligned_bars
     enforced = list(generate(learned, prompts, WILD))
-    assert sum(piece.tally.tries for piece in enforced) > 0
-    assert any(0 < piece.tally.strayed < piece.tally.tries for piece in enforced)
-    assert any(piece.ending is FinishReason.COMPLETE for piece in enforced)
+    assert sum(piece.stats.resamples for piece in enforced) > 0
+    assert any(0 < piece.stats.misaligned_first_draft < piece.stats.resamples for piece in enforced)
+    assert any(piece.finish_reason is FinishReason.COMPLETE for piece in enforced)
     for piece in enforced:
         assert all(aligned(piece.text))
-        assert piece.tally.misaligned == 0
-        assert piece.tally.drawn > piece.tally.kept
+        assert piece.stats.misaligned_bars == 0
+        assert piece.stats.sampled_patches > piece.stats.kept_patches
 
 
 def test_redrawn_pieces_do_not_depend_on_their_batch(learned):
@@ -100,16 +100,16 @@ def test_redrawn_pieces_do_not_depend_on_their_batch(learned):
     for piece in alone:
         assert piece.text.startswith(prompts[piece.index])
         assert all(aligned(piece.text))
-        assert (len(aligned(piece.text)) == 20) == (piece.ending is FinishReason.COMPLETE)
+        assert (len(aligned(piece.text)) == 20) == (piece.finish_reason is FinishReason.COMPLETE)
 
 
 def test_without_tries_bars_are_repaired(learned):
     pieces = list(generate(learned, [DUET.format(7)] * 3, replace(WILD, tries=0)))
-    assert sum(piece.tally.repairs for piece in pieces) > 0
+    assert sum(piece.stats.repairs for piece in pieces) > 0
     for piece in pieces:
-        assert piece.tally.tries == 0
-        assert piece.tally.repairs <= piece.tally.strayed <= piece.tally.repairs + 1
-        assert piece.ending is FinishReason.UNREADABLE or all(aligned(piece.text))
+        assert piece.stats.resamples == 0
+        assert piece.stats.repairs <= piece.stats.misaligned_first_draft <= piece.stats.repairs + 1
+        assert piece.finish_reason is FinishReason.UNREADABLE or all(aligned(piece.text))
 
 
 def test_enforcing_changes_nothing_that_agrees(learned):
@@ -117,11 +117,11 @@ def test_enforcing_changes_nothing_that_agrees(learned):
     [enforced] = generate(learned, [""], Sampling(top_k=1))
     assert all(aligned(greedy.text))
     assert enforced.text == greedy.text
-    assert enforced.tally.drawn == enforced.tally.kept
+    assert enforced.stats.sampled_patches == enforced.stats.kept_patches
 
 
 def test_a_bar_of_the_prompt_that_cannot_be_right_ends_the_piece_honestly(learned):
     prompt = "L:1/8\nK:C\nV:1 treble\nV:2 bass\n[r:0/3][V:1]C2|[V:1]C2|[V:2]C4"
     [piece] = generate(learned, [prompt], Sampling(tries=2), most_patches=200)
-    assert piece.ending is FinishReason.UNREADABLE
+    assert piece.finish_reason is FinishReason.UNREADABLE
     assert prompt.startswith(piece.text)

@@ -11,7 +11,7 @@ from notagen.notation import Tune
 from notagen.reward import EncoderConfig, Features, MusicEncoder
 
 ALIKE = [{"written": 0.8, "real": 0.6}]
-BOUNDS = Bounds(copies=0.5, long_runs=0.1, self_similarity=0.8, forgotten=0.05)
+BOUNDS = Bounds(copies=0.5, long_runs=0.1, self_similarity=0.8, real_bits_increase=0.05)
 
 
 def piece(**keys):
@@ -31,13 +31,15 @@ def test_shares_are_of_readable_pieces_and_of_their_bars():
     assert found["strayed_bars"] == 2 / 16
     assert found["copies"] == found["long_runs"] == 1 / 2
     assert found["unreadable"] == pytest.approx(1 / 3)
-    assert found["forgotten"] == 0
+    assert found["real_bits_increase"] == 0
 
 
 def test_what_is_forgotten_counts_from_the_first_policy():
     first = line(piece())
     second = line(piece(), bits=1.02, before=[first])
-    assert line(piece(), bits=1.06, before=[first, second])["forgotten"] == pytest.approx(0.06)
+    assert line(piece(), bits=1.06, before=[first, second])["real_bits_increase"] == pytest.approx(
+        0.06
+    )
 
 
 def test_a_prompt_with_one_readable_piece_does_not_hide_how_alike_the_others_are():
@@ -52,12 +54,14 @@ def test_bounds_are_kept_up_to_their_figure():
     first = line(piece(), piece(closest=0.96))
     assert BOUNDS.passed(first) == []
     worse = line(piece(longest_run=8), bits=1.06, before=[first])
-    assert BOUNDS.passed(worse) == ["long_runs", "forgotten"]
+    assert BOUNDS.passed(worse) == ["long_runs", "real_bits_increase"]
     page = write_page([first, worse], BOUNDS, [])
     kept, passed = page.splitlines()[2:4]
     assert kept.endswith("| none |")
-    assert passed.endswith("| long_runs, forgotten |")
-    assert "at most: copies 0.5, long_runs 0.1, self_similarity 0.8, forgotten 0.05" in page
+    assert passed.endswith("| long_runs, real_bits_increase |")
+    assert (
+        "at most: copies 0.5, long_runs 0.1, self_similarity 0.8, real_bits_increase 0.05" in page
+    )
 
 
 def test_a_piece_that_was_drawn_again_too_often_is_not_chosen(tmp_path, rows):

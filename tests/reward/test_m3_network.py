@@ -77,28 +77,28 @@ def test_the_char_decoder_looks_back_only(patches):
 
 def test_every_weight_but_the_unused_one_is_trained(patches):
     model = small_m3()
-    tasks = torch.tensor([Task.RESTORE] * 64 + [Task.IN_PLACE, Task.MISPLACED] * 16)
-    answers = model(torch.cat([patches[:96], tasks.byte()[:, None]], dim=1), [32, 32, 32])
-    (answers.nll.mean() + answers.doubts.mean()).backward()
+    tasks = torch.tensor([Task.RESTORE] * 64 + [Task.INTACT, Task.MISPLACED] * 16)
+    output = model(torch.cat([patches[:96], tasks.byte()[:, None]], dim=1), [32, 32, 32])
+    (output.nll.mean() + output.misplaced_logits.mean()).backward()
     untouched = {name for name, weight in model.named_parameters() if weight.grad is None}
     assert untouched == {
         "encoder.bert.embeddings.word_embeddings.weight",
         "encoder.projection.weight",  # fitted when training has ended
         "encoder.projection.bias",
     }
-    assert len(answers.patches) == 8
-    assert len(answers.doubts) == int(has_text(patches[64:96]).sum())
-    assert 0 < answers.misplaced.sum() < len(answers.misplaced)
+    assert len(output.patches) == 8
+    assert len(output.misplaced_logits) == int(has_text(patches[64:96]).sum())
+    assert 0 < output.misplaced_labels.sum() < len(output.misplaced_labels)
 
 
 def test_nothing_is_hidden_of_an_excerpt_to_proofread(patches):
     model = small_m3()
     seen = []
     model.encoder.embedding.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    tasks = torch.full((32, 1), Task.IN_PLACE, dtype=torch.uint8)
-    answers = model(torch.cat([patches[:32], tasks], dim=1), [32])
+    tasks = torch.full((32, 1), Task.INTACT, dtype=torch.uint8)
+    output = model(torch.cat([patches[:32], tasks], dim=1), [32])
     assert torch.equal(seen[0], patches[:32].long())
-    assert len(answers.patches) == 0
+    assert len(output.patches) == 0
 
 
 def test_with_nothing_to_restore_every_weight_still_has_its_gradient(patches):

@@ -2,4 +2,4 @@
 
 from notagen.dpo.iteration import launch_fabric, prepare, store_reference
 
-__all__ = ["prepare", "launch_fabric", "store_reference"]
+__all__ = ["launch_fabric", "prepare", "store_reference"]

@@ -79,7 +79,7 @@ def prepare(fabric: L.Fabric, config: DictConfig, policy: str, out: Path) -> Non
         raise UserError(
             f"{config.corpus.prepared} has no validation piece with {stage.data.select}"
         )
-    asked = prompt_groups(
+    prompts = prompt_groups(
         Path(config.corpus.prepared),
         stage.data.select,
         stage.samples.fewest_real,
@@ -91,19 +91,19 @@ def prepare(fabric: L.Fabric, config: DictConfig, policy: str, out: Path) -> Non
             {
                 "iteration": config.iteration,
                 "policy": policy,
-                "prompts": "; ".join(target.name or "none" for target in asked),
-                "pieces": stage.samples.per_prompt * len(asked),
+                "prompts": "; ".join(target.name or "none" for target in prompts),
+                "pieces": stage.samples.per_prompt * len(prompts),
                 "encoder": config.reward.weights,
                 "judge": stage.judge or "none",
                 "out": out,
             },
         )
     model = weights.load(policy).to(fabric.device)
-    written = _sample(fabric, model, asked, config, out)
+    written = _sample(fabric, model, prompts, config, out)
     problem = None
     if fabric.is_global_zero:
         try:
-            _score(written, asked, config, out, fabric.device)
+            _score(written, prompts, config, out, fabric.device)
             _report(model, policy, written, held_out, config, out, prompted=prompted)
             if stage.until != "score":
                 _prefer(written, config, out)
@@ -114,11 +114,11 @@ def prepare(fabric: L.Fabric, config: DictConfig, policy: str, out: Path) -> Non
 
 
 def _sample(
-    fabric: L.Fabric, model: NotaGen, asked: Sequence[PromptGroup], config: DictConfig, out: Path
+    fabric: L.Fabric, model: NotaGen, prompts: Sequence[PromptGroup], config: DictConfig, out: Path
 ) -> list[Sample]:
     settings = config.stage.samples
     folder = out / "samples"
-    each = [target for target in asked for _ in range(settings.per_prompt)]
+    each = [target for target in prompts for _ in range(settings.per_prompt)]
     journal = SampleJournal(folder / f"rank-{fabric.global_rank}.jsonl")
     fabric.barrier()
     done = {sample.number for sample in read_samples(folder)}
@@ -144,7 +144,7 @@ def _sample(
 
 def _score(
     written: Sequence[Sample],
-    asked: Sequence[PromptGroup],
+    prompts: Sequence[PromptGroup],
     config: DictConfig,
     out: Path,
     device: torch.device,
@@ -159,7 +159,7 @@ def _score(
     assert encoder is not None
     preferences = config.stage.preferences
     rows, similarities = [], []
-    for target in track(asked, "scoring"):
+    for target in track(prompts, "scoring"):
         own = [sample for sample in written if sample.target == target.name]
         scored, similarity = score_group(
             own, target, encoder, judge, preferences.most_similar, preferences.most_strayed

@@ -31,7 +31,7 @@ class Figures(TypedDict):
     self_similarity: float  # mean cosine of two of its pieces with one prompt, where there are two
     real_self_similarity: float  # of two real pieces
     bits_per_character: float  # of real music it was not trained on
-    forgotten: float  # how many of these the first policy of the run does not need
+    real_bits_increase: float  # how many of these the first policy of the run does not need
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Bounds:
     copies: float
     long_runs: float
     self_similarity: float
-    forgotten: float
+    real_bits_increase: float
 
     def passed(self, line: Figures) -> list[str]:
         """Which of them a policy has passed."""
@@ -88,7 +88,7 @@ def figures(
         self_similarity=_mean_of_known(found["written"] for found in similarities),
         real_self_similarity=_mean_of_known(found["real"] for found in similarities),
         bits_per_character=bits_per_character,
-        forgotten=bits_per_character - first,
+        real_bits_increase=bits_per_character - first,
     )
 
 

@@ -103,7 +103,7 @@ def read_samples(folder: Path) -> list[Sample]:
 
 def write_share(
     model: NotaGen,
-    asked: Sequence[PromptGroup],
+    prompts: Sequence[PromptGroup],
     done: Collection[int],
     journal: SampleJournal,
     sampling: Sampling,
@@ -126,10 +126,10 @@ def write_share(
         rank: which share.
         ranks: how many there are.
     """
-    missing = [number for number in range(len(asked)) if number not in done][rank::ranks]
+    missing = [number for number in range(len(prompts)) if number not in done][rank::ranks]
     written = generate(
         model,
-        [asked[number].prompt for number in missing],
+        [prompts[number].prompt for number in missing],
         sampling,
         seed,
         rows,
@@ -139,10 +139,10 @@ def write_share(
     for piece in written:
         sample = Sample(
             number=piece.index,
-            target=asked[piece.index].name,
+            target=prompts[piece.index].name,
             text=piece.text,
-            complete=piece.ending is FinishReason.COMPLETE,
-            strayed=piece.tally.strayed,
+            complete=piece.finish_reason is FinishReason.COMPLETE,
+            strayed=piece.stats.misaligned_first_draft,
         )
         journal.add(sample)
         yield sample

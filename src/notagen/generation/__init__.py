@@ -9,9 +9,9 @@ from notagen.prompts import Prompt
 __all__ = [
     "FinishReason",
     "Form",
+    "GeneratedPiece",
+    "GenerationStats",
     "Prompt",
     "Sampling",
-    "GenerationStats",
-    "GeneratedPiece",
     "generate",
 ]

@@ -29,14 +29,14 @@ class GeneratedPiece:
     Attributes:
         index: its number, by default which of the prompts it goes on from.
         text: interleaved ABC with rests left out and stream marks.
-        ending: how it ended.
-        tally: what it cost.
+        finish_reason: how it ended.
+        stats: what it cost.
     """
 
     index: int
     text: str
-    ending: FinishReason
-    tally: GenerationStats
+    finish_reason: FinishReason
+    stats: GenerationStats
 
 
 def generate(
@@ -80,40 +80,40 @@ def generate(
     sampling = sampling or Sampling()
     waiting: deque[GenerationRow] = deque()
     for index, prompt in zip(numbers or range(len(prompts)), prompts, strict=True):
-        seat = GenerationRow(index, prompt, form, sampling, seed, most_patches)
-        if seat.ending is None:
-            waiting.append(seat)
+        piece = GenerationRow(index, prompt, form, sampling, seed, most_patches)
+        if piece.finish_reason is None:
+            waiting.append(piece)
         else:
-            yield GeneratedPiece(index, prompt, seat.ending, seat.tally)
-    seats = [waiting.popleft() for _ in range(min(rows, len(waiting)))]
-    if not seats:
+            yield GeneratedPiece(index, prompt, piece.finish_reason, piece.stats)
+    pieces = [waiting.popleft() for _ in range(min(rows, len(waiting)))]
+    if not pieces:
         return
-    decoder = Decoder(model.eval(), len(seats), quantize, graphs=graphs)
-    for row, seat in enumerate(seats):
-        seat.prefill(decoder, row)
-    while seats:
-        _write_patch(decoder, seats, sampling)
-        for row, seat in enumerate(seats):
-            if seat.ending is None:
+    decoder = Decoder(model.eval(), len(pieces), quantize, graphs=graphs)
+    for row, piece in enumerate(pieces):
+        piece.prefill(decoder, row)
+    while pieces:
+        _write_patch(decoder, pieces, sampling)
+        for row, piece in enumerate(pieces):
+            if piece.finish_reason is None:
                 continue
-            yield GeneratedPiece(seat.index, seat.draft.text, seat.ending, seat.tally)
+            yield GeneratedPiece(piece.index, piece.draft.text, piece.finish_reason, piece.stats)
             if waiting:
-                seats[row] = waiting.popleft()
-                seats[row].prefill(decoder, row)
-        staying = [row for row, seat in enumerate(seats) if seat.ending is None]
-        if len(staying) < len(seats):
-            seats = [seats[row] for row in staying]
+                pieces[row] = waiting.popleft()
+                pieces[row].prefill(decoder, row)
+        staying = [row for row, piece in enumerate(pieces) if piece.finish_reason is None]
+        if len(staying) < len(pieces):
+            pieces = [pieces[row] for row in staying]
             decoder.keep(staying)
 
 
-def _write_patch(decoder: Decoder, seats: Sequence[GenerationRow], sampling: Sampling) -> None:
-    """Draw the next patch of every seat and append it to draft and decoder."""
-    noise = [seat.noise() for seat in seats]
-    texts = [""] * len(seats)
-    rows = [*range(len(seats))]  # those that have not ended their patch
+def _write_patch(decoder: Decoder, pieces: Sequence[GenerationRow], sampling: Sampling) -> None:
+    """Draw the next patch of every piece and append it to draft and decoder."""
+    noise = [piece.noise() for piece in pieces]
+    texts = [""] * len(pieces)
+    rows = [*range(len(pieces))]  # those that have not ended their patch
     logits = decoder.begin_patch()
     for slot in range(PATCH_SIZE):
-        allowed = [seats[row].draft.allowed(texts[row]) for row in rows]
+        allowed = [pieces[row].draft.allowed(texts[row]) for row in rows]
         uniform = [noise[row][slot] for row in rows]
         drawn = _draw(logits, allowed, uniform, sampling, first=slot == 0)
         for row, chosen in zip(rows, drawn, strict=True):
@@ -124,8 +124,8 @@ def _write_patch(decoder: Decoder, seats: Sequence[GenerationRow], sampling: Sam
         logits = decoder.next_char([chosen for chosen in drawn if chosen != EOS], rows)
     texts = [text.rstrip(_END) for text in texts]
     decoder.push(torch.from_numpy(to_patches(texts)))
-    for row, (seat, text) in enumerate(zip(seats, texts, strict=True)):
-        seat.add(text, decoder, row)
+    for row, (piece, text) in enumerate(zip(pieces, texts, strict=True)):
+        piece.add(text, decoder, row)
 
 
 def _draw(

@@ -158,20 +158,21 @@ class GenerationStats:
     """What a piece cost.
 
     Attributes:
-        drawn: patches drawn.
-        kept: of these, patches that stayed.
-        strayed: lines whose first draft did not agree; counted where lines are proofread.
-        tries: how often a voice or a line was drawn again.
+        sampled_patches: patches drawn.
+        kept_patches: of these, patches that stayed.
+        misaligned_first_draft: lines whose first draft did not agree; counted where lines are
+            proofread.
+        resamples: how often a voice or a line was drawn again.
         repairs: lines repaired by rule.
-        misaligned: lines left whose voices do not agree.
+        misaligned_bars: lines left whose voices do not agree.
     """
 
-    drawn: int = 0
-    kept: int = 0
-    strayed: int = 0
-    tries: int = 0
+    sampled_patches: int = 0
+    kept_patches: int = 0
+    misaligned_first_draft: int = 0
+    resamples: int = 0
     repairs: int = 0
-    misaligned: int = 0
+    misaligned_bars: int = 0
 
 
 class GenerationRow:
@@ -179,7 +180,7 @@ class GenerationRow:
 
     With ``align=enforce`` every bar is proofread when it ends. Where a voice does not agree
     with those before it, it is drawn again, and every fourth time the whole line, since it may be
-    the first voice that is wrong. A line that has used up its tries is written once more to its
+    the first voice that is wrong. A line that has used up its resamples is written once more to its
     end and repaired by rule.
 
     Args:
@@ -205,17 +206,17 @@ class GenerationRow:
         self.sampling = sampling
         self.seed = seed
         self.most_patches = most_patches
-        self.tally = GenerationStats()
-        self.ending: FinishReason | None = (
+        self.stats = GenerationStats()
+        self.finish_reason: FinishReason | None = (
             FinishReason.COMPLETE if self.draft.marks.complete else None
         )
         self._given = len(self.draft)  # patches of the prompt
-        self._tries = 0  # of the unfinished line
+        self._resamples = 0  # of the unfinished line
         self._header = self._left_out = 0  # patches the decoder keeps for good, and does not hold
 
     def noise(self) -> tuple[float, ...]:
         """Uniform numbers, 16, for the patch that comes next."""
-        return patch_noise(self.seed, self.index, len(self.draft), self._tries)
+        return patch_noise(self.seed, self.index, len(self.draft), self._resamples)
 
     def prefill(self, decoder: Decoder, row: int) -> None:
         """Read what the piece goes on from into a row that may hold anything."""
@@ -245,15 +246,15 @@ class GenerationRow:
         """Take a patch that was drawn and pushed, or take it back where it does not agree."""
         draft = self.draft
         draft.append(text)
-        self.tally.drawn += 1
+        self.stats.sampled_patches += 1
         if draft.in_body and self.sampling.align != "off":
             self._proofread(decoder, row)
         if draft.line.endswith("\n"):
             draft.close_line()
-            self._tries = 0
-        self.tally.kept = len(draft) - self._given
+            self._resamples = 0
+        self.stats.kept_patches = len(draft) - self._given
         if draft.marks.complete:
-            self.ending = FinishReason.COMPLETE
+            self.finish_reason = FinishReason.COMPLETE
         elif len(draft) >= self.most_patches:
             self._stop(FinishReason.TOO_LONG)
         elif decoder.lengths[row] == decoder.patch_length:
@@ -262,25 +263,25 @@ class GenerationRow:
     def _proofread(self, decoder: Decoder, row: int) -> None:
         draft = self.draft
         enforce = self.sampling.align == "enforce"
-        to_its_end = not enforce or self._tries == self.sampling.tries
+        to_its_end = not enforce or self._resamples == self.sampling.tries
         line_ended = draft.line.endswith("\n")
         if not line_ended and (to_its_end or not draft.bar_ended):
             return
         offset = first_deviation(draft.line, draft.voices)
         if offset is None:
             return
-        self.tally.strayed += self._tries == 0
+        self.stats.misaligned_first_draft += self._resamples == 0
         if not enforce:
-            self.tally.misaligned += 1
+            self.stats.misaligned_bars += 1
         elif to_its_end:
             self._repair(decoder, row)
         else:
             self._draw_again(offset, decoder, row)
 
     def _draw_again(self, offset: int, decoder: Decoder, row: int) -> None:
-        self._tries += 1
-        self.tally.tries += 1
-        if self._tries % _RESAMPLES_PER_VOICE == 0 or self._tries == self.sampling.tries:
+        self._resamples += 1
+        self.stats.resamples += 1
+        if self._resamples % _RESAMPLES_PER_VOICE == 0 or self._resamples == self.sampling.tries:
             offset = 0
         self.draft.rewind(offset)
         held = len(self.draft) - self._left_out
@@ -295,13 +296,13 @@ class GenerationRow:
         if line is None or not line.startswith(draft.given):
             self._stop(FinishReason.UNREADABLE)
             return
-        self.tally.repairs += 1
+        self.stats.repairs += 1
         unchanged = draft.replace_line(line)
         self._read(decoder, row, unchanged)
 
-    def _stop(self, ending: FinishReason) -> None:
+    def _stop(self, reason: FinishReason) -> None:
         """End the piece, after its last whole line where lines are to agree."""
-        self.ending = ending
+        self.finish_reason = reason
         if self.draft.in_body and self.sampling.align == "enforce":
             self.draft.rewind(0)
 

@@ -30,7 +30,7 @@ class Saved:
         bars: how many.
         aligned_bars: of these, bars that last as long in all voices.
         silent_voices: voices that never sound.
-        tries: how often a voice or a line was drawn again for its voices to agree.
+        resamples: how often a voice or a line was drawn again for its voices to agree.
         repairs: lines that were then repaired by rule.
         patches_drawn: patches the model wrote.
         patches_kept: of these, patches that stayed.
@@ -42,7 +42,7 @@ class Saved:
     bars: int = 0
     aligned_bars: int = 0
     silent_voices: int = 0
-    tries: int = 0
+    resamples: int = 0
     repairs: int = 0
     patches_drawn: int = 0
     patches_kept: int = 0
@@ -68,14 +68,14 @@ def save(piece: GeneratedPiece, folder: Path, formats: Sequence[str]) -> Saved:
     for earlier in (*folder.glob(f"{name}.*"), *folder.glob(f"{name}-*.svg")):
         earlier.unlink()
     (folder / f"{name}.txt").write_text(piece.text)
-    cost = piece.tally
+    stats = piece.stats
     saved = Saved(
         name,
-        piece.ending.value,
-        tries=cost.tries,
-        repairs=cost.repairs,
-        patches_drawn=cost.drawn,
-        patches_kept=cost.kept,
+        piece.finish_reason.value,
+        resamples=stats.resamples,
+        repairs=stats.repairs,
+        patches_drawn=stats.sampled_patches,
+        patches_kept=stats.kept_patches,
     )
     try:
         tune = Tune.parse(piece.text).complete_rests()
@@ -121,9 +121,9 @@ def summary(saved: Sequence[Saved]) -> Iterator[str]:
     bars = sum(piece.bars for piece in saved)
     aligned = sum(piece.aligned_bars for piece in saved)
     yield f"bars that last as long in all voices: {aligned} of {bars}"
-    tries = sum(piece.tries for piece in saved)
+    resamples = sum(piece.resamples for piece in saved)
     repairs = sum(piece.repairs for piece in saved)
-    yield f"drawn again for that: {tries} times; bars repaired by rule: {repairs}"
+    yield f"drawn again for that: {resamples} times; bars repaired by rule: {repairs}"
     drawn = sum(piece.patches_drawn for piece in saved)
     kept = sum(piece.patches_kept for piece in saved)
     yield f"patches drawn for each one kept: {drawn / max(kept, 1):.2f}"

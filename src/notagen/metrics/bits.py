@@ -68,14 +68,14 @@ def likelihood(model: NotaGen, pieces: Iterable[Patches]) -> Likelihood:
     No other rank is asked: each may read pieces of its own.
     """
     nats = torch.zeros((), dtype=torch.float64)
-    said, characters = torch.zeros(2, dtype=torch.int64)
+    n_predicted, characters = torch.zeros(2, dtype=torch.int64)
     for piece in pieces:
         patches, lengths = model.pack([piece])
         nats += model(patches, lengths).sum(dtype=torch.float64).cpu()
-        said += predicted(patches, lengths).sum().cpu()
+        n_predicted += predicted(patches, lengths).sum().cpu()
         characters += (patches > EOS).sum().cpu()
     return Likelihood(
-        loss=float(nats / said),
+        loss=float(nats / n_predicted),
         bits_per_character=float(bits_per_character(nats, characters)),
         characters=int(characters),
     )

@@ -27,7 +27,7 @@ class Task(IntEnum):
     """What an encoder in training is to do with a patch."""
 
     RESTORE = 0  # it may be hidden
-    IN_PLACE = 1  # say that it is what the composer wrote there
+    INTACT = 1  # say that it is what the composer wrote there
     MISPLACED = 2  # say that it is not
 
 

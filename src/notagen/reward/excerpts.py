@@ -43,7 +43,7 @@ class EncoderPieces(PieceDataset):
             corrupted = self._patches(_corrupt_some(excerpt, rng))
             if len(corrupted) == len(patches):  # else it is unknown which stands for which
                 differs = (corrupted != patches).any(axis=1, keepdims=True)
-                tasks = np.where(differs, Task.MISPLACED, Task.IN_PLACE).astype(np.uint8)
+                tasks = np.where(differs, Task.MISPLACED, Task.INTACT).astype(np.uint8)
                 patches = corrupted
         headless = rng.random() < _HEADLESS
         start = len(excerpt.header) + 1 if headless else 0

@@ -35,14 +35,14 @@ class M3Output(NamedTuple):
     Attributes:
         nll: of the characters of the restored patches, in nats, [restored, 63].
         patches: the restored patches, [restored, 64].
-        doubts: log-odds that a patch is out of place, [proofread].
-        misplaced: whether it is, bool [proofread].
+        misplaced_logits: log-odds that a patch is out of place, [proofread].
+        misplaced_labels: whether it is, bool [proofread].
     """
 
     nll: Tensor
     patches: Tensor
-    doubts: Tensor
-    misplaced: Tensor
+    misplaced_logits: Tensor
+    misplaced_labels: Tensor
 
 
 class M3(nn.Module):
@@ -89,11 +89,11 @@ class M3(nn.Module):
         masked = mask(patches, has_text & (task == Task.RESTORE))
         hidden = self.encoder(masked.patches, lengths)
         proofread = has_text & (task != Task.RESTORE)
-        doubts = self.proofreader(hidden[proofread]).flatten()
+        misplaced_logits = self.proofreader(hidden[proofread]).flatten()
         chosen = masked.chosen.nonzero().flatten()
         chosen = chosen[torch.randperm(len(chosen), device=chosen.device)[: self.restored]]
         nll = self.decoder(hidden[chosen], patches[chosen])
-        return M3Output(nll, patches[chosen], doubts, task[proofread] == Task.MISPLACED)
+        return M3Output(nll, patches[chosen], misplaced_logits, task[proofread] == Task.MISPLACED)
 
 
 def mask(patches: Tensor, eligible: Tensor) -> Masked:

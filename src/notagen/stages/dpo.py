@@ -212,7 +212,7 @@ class DPOData(L.LightningDataModule):
         assert self.trainer is not None
         reference = pq.read_table(self.path / "reference.parquet").to_pylist()
         self.reference = {row["number"]: row["log_prob"] for row in reference}
-        self.asked = {row["number"]: row["prompt"] for row in self.rows}
+        self.prompt_texts = {row["number"]: row["prompt"] for row in self.rows}
         batches = ShuffledBatches(
             len(self.pairs),
             self.batch_size,
@@ -232,7 +232,7 @@ class DPOData(L.LightningDataModule):
         return Pairs(
             *pack([self.pieces[number] for number in numbers]),
             reference=torch.tensor([self.reference[n] for n in numbers], dtype=torch.float64),
-            prompts=[self.asked[pair.chosen] for pair in pairs],
+            prompts=[self.prompt_texts[pair.chosen] for pair in pairs],
         )
 
     def _real(self, split: str) -> Any:

@@ -64,11 +64,11 @@ class M3Stage(Stage):
         """Log the loss, the bits per hidden character, and how well misplaced bars are told."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_VALIDATION_SEED + index)
-            answers: M3Output = self.model(batch.patches, batch.lengths.tolist())
-        self.validation_bits.update(answers.nll, answers.patches)
-        self.validation_doubts.update(answers.doubts, answers.misplaced.int())
+            output: M3Output = self.model(batch.patches, batch.lengths.tolist())
+        self.validation_bits.update(output.nll, output.patches)
+        self.validation_doubts.update(output.misplaced_logits, output.misplaced_labels.int())
         pieces = len(batch.lengths)
-        self.log("val/loss", _loss(answers), batch_size=pieces, sync_dist=True)
+        self.log("val/loss", _loss(output), batch_size=pieces, sync_dist=True)
         self.log("val/bits_per_character", self.validation_bits, prog_bar=True)
         self.log("val/misplaced_auroc", self.validation_doubts, prog_bar=True)
 
@@ -87,12 +87,12 @@ class M3Stage(Stage):
         encoder.save_whole(out)
 
 
-def _loss(answers: M3Output) -> Tensor:
+def _loss(output: M3Output) -> Tensor:
     """Both means, each of nothing where a batch has none of its kind of excerpt."""
-    truth = answers.misplaced.to(answers.doubts.dtype)
-    doubts = F.binary_cross_entropy_with_logits(answers.doubts, truth, reduction="sum")
-    characters = (answers.patches[:, 1:] != PAD).sum()
-    return answers.nll.sum() / characters.clamp(min=1) + doubts / max(1, len(truth))
+    truth = output.misplaced_labels.to(output.misplaced_logits.dtype)
+    doubts = F.binary_cross_entropy_with_logits(output.misplaced_logits, truth, reduction="sum")
+    characters = (output.patches[:, 1:] != PAD).sum()
+    return output.nll.sum() / characters.clamp(min=1) + doubts / max(1, len(truth))
 
 
 class M3Data(CorpusData):

@@ -134,8 +134,10 @@ class PerCollectionMetrics(L.Callback):
         if not isinstance(batch, Batch) or outputs is None:  # no likelihood of each piece
             return
         lengths = batch.lengths.tolist()
-        said = predicted(batch.patches, lengths)
-        pieces = zip(*(each.split(lengths) for each in (outputs, said, batch.patches)), strict=True)
+        n_predicted = predicted(batch.patches, lengths)
+        pieces = zip(
+            *(each.split(lengths) for each in (outputs, n_predicted, batch.patches)), strict=True
+        )
         for (nll, counted, patches), name in zip(pieces, self.waiting, strict=False):
             counts = nll.sum(), counted.sum(), (patches > EOS).sum()
             self.sums[name] += torch.stack([count.double() for count in counts]).cpu()
@@ -144,8 +146,8 @@ class PerCollectionMetrics(L.Callback):
         """Log what was counted."""
         if len(self.sums) < 2:
             return
-        for name, (nats, said, characters) in self.sums.items():
-            stage.log(f"val/{name}/loss", (nats / said).float(), rank_zero_only=True)
+        for name, (nats, n_predicted, characters) in self.sums.items():
+            stage.log(f"val/{name}/loss", (nats / n_predicted).float(), rank_zero_only=True)
             bits = bits_per_character(nats, characters)
             stage.log(f"val/{name}/bits_per_character", bits, rank_zero_only=True)
 

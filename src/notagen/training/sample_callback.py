@@ -96,8 +96,8 @@ class RenderedPiece:
         """Read and engrave a piece.
 
         ``sample/alignment_error`` is the share of bars whose voices do not agree;
-        ``sample/tries_per_bar`` says how often a voice had to be drawn again until they did (with
-        ``sampling.align=enforce``): the model's own sense of alignment.
+        ``sample/resamples_per_bar`` says how often a voice had to be drawn again until they did
+        (with ``sampling.align=enforce``): the model's own sense of alignment.
         """
         try:
             tune = Tune.parse(piece.text).complete_rests()
@@ -108,7 +108,7 @@ class RenderedPiece:
         aligned = tune.aligned_bars()
         numbers = {
             "sample/alignment_error": 1 - sum(aligned) / len(aligned),
-            "sample/tries_per_bar": piece.tally.tries / len(aligned),
+            "sample/resamples_per_bar": piece.stats.resamples / len(aligned),
         }
         return cls(piece.text, numbers, page, (wave[: _SOUND_SECONDS * rate], rate))
 

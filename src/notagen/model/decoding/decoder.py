@@ -60,15 +60,16 @@ class Decoder:
         embedding = inputs.patch_embedding
         self._inputs = embedding.weight.detach(), embedding.bias + inputs.wpe.weight
         self._head = chars.wte.weight.detach()
-        level = select_runner(self._head, quantize, graphs=graphs)
-        self._patches = level(inputs.h, inputs.ln_f, rows, config.patch_length)
-        self._chars = level(chars.h, chars.ln_f, rows, PATCH_SIZE)
+        runner = select_runner(self._head, quantize, graphs=graphs)
+        self._patches = runner(inputs.h, inputs.ln_f, rows, config.patch_length)
+        self._chars = runner(chars.h, chars.ln_f, rows, PATCH_SIZE)
         self._hidden = self._head.new_zeros(rows, config.patch_length, config.hidden_size)
-        self._said: Tensor | None = None  # what `push` put there, until rows change otherwise
+        # What `push` put there, until rows change otherwise.
+        self._last_hidden: Tensor | None = None
         self._start = chars.wpe.weight[0].detach()
         # What the first char block computes before attention depends on slot and character only.
         embedded = chars.wpe.weight[:PATCH_SIZE, None] + self._head
-        self._chars.tabulate(embedded, self._head)
+        self._chars.precompute_first_block(embedded, self._head)
         self._slot = 0
 
     @torch.no_grad()
@@ -83,20 +84,20 @@ class Decoder:
         x = self._patches.embed(self._inputs, patches, range(start, end))
         self._hidden[row, start:end] = self._patches.prefill(x, row, start)
         self.lengths[row] = end
-        self._said = None
+        self._last_hidden = None
 
     def rewind(self, row: int, length: int) -> None:
         """Forget what one row holds after its first `length` patches."""
         if not 0 <= length <= self.lengths[row]:
             raise ValueError(f"row {row} holds {self.lengths[row]} patches, not {length}")
         self.lengths[row] = length
-        self._said = None
+        self._last_hidden = None
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these rows only; they are numbered anew from 0."""
         self.lengths = [self.lengths[row] for row in rows]
         self._hidden = self._hidden[rows]
-        self._said = None
+        self._last_hidden = None
         self._patches.keep(rows)
         self._chars.keep(rows)
 
@@ -105,15 +106,15 @@ class Decoder:
         """What the patch level says after the last patch of every row, [rows, hidden]."""
         if 0 in self.lengths:
             raise ValueError("a row is empty: prefill every row, at least with the bos patch")
-        if self._said is None:
-            self._said = self._hidden.flatten(0, 1).index_select(0, self._last())
-        return self._said
+        if self._last_hidden is None:
+            self._last_hidden = self._hidden.flatten(0, 1).index_select(0, self._last())
+        return self._last_hidden
 
     def begin_patch(self) -> Tensor:
         """Logits [rows, 128] of the first character of every row's next patch."""
         self._slot = 0
         x = self.last_hidden + self._start
-        return self._chars.say(x, range(len(self.lengths)), self._slot)
+        return self._chars.logits(x, range(len(self.lengths)), self._slot)
 
     def next_char(self, ids: Tensor | Sequence[int], rows: Sequence[int] | None = None) -> Tensor:
         """Given the characters just chosen, integer [n], the logits [n, 128] of the next.
@@ -124,7 +125,7 @@ class Decoder:
         """
         self._slot += 1
         rows = range(len(self.lengths)) if rows is None else rows
-        return self._chars.say_next(ids, rows, self._slot)
+        return self._chars.next_logits(ids, rows, self._slot)
 
     @torch.no_grad()
     def push(self, patches: Tensor) -> None:
@@ -135,9 +136,9 @@ class Decoder:
         """
         self._require_room(max(self.lengths) + 1)
         x = self._patches.embed(self._inputs, patches, self.lengths)
-        self._said = self._patches.step(x, range(len(self.lengths)), self.lengths)
+        self._last_hidden = self._patches.step(x, range(len(self.lengths)), self.lengths)
         self.lengths = [length + 1 for length in self.lengths]
-        self._hidden.view(-1, x.shape[1]).index_copy_(0, self._last(), self._said)
+        self._hidden.view(-1, x.shape[1]).index_copy_(0, self._last(), self._last_hidden)
 
     def _last(self) -> Tensor:
         """Where each row's last patch stands among all places of all rows, long [rows]."""

@@ -25,7 +25,7 @@ Indices = npt.NDArray[np.int64]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-IMPORTED = "11208f2ad9a651e1"
+IMPORTED = "4546780125b0c59b"
 """Of `products` and `vectors`: numba compiles anew what it kept when this file has changed, and
 does not look at others."""
 

@@ -80,13 +80,13 @@ def _compiled(function: Function) -> Function:
 
 
 @_compiled
-def _sums(x: Array, weight: Array, nothing: Any) -> Array:
-    """[tokens, in] times [out, in] -> [groups, out, 8], of the type of `nothing`.
+def _sums(x: Array, weight: Array, zero: Any) -> Array:
+    """[tokens, in] times [out, in] -> [groups, out, 8], of the type of `zero`.
 
     Both are float32, or x is int16 and weights are int8. Groups are of eight tokens.
     """
     if len(x) == 1:
-        sums = np.full((1, len(weight), 8), nothing)
+        sums = np.full((1, len(weight), 8), zero)
         _add_one(x, weight, sums[0])
         for row in range(len(weight)):
             sums[0, row, 0] += sums[0, row, 1] + sums[0, row, 2] + sums[0, row, 3]
@@ -94,7 +94,7 @@ def _sums(x: Array, weight: Array, nothing: Any) -> Array:
     together = 4 if len(x) <= 4 else 8
     packed = _packed(x, together)
     groups, registers = packed.shape[:2]
-    sums = np.full((groups, len(weight), 8), nothing)
+    sums = np.full((groups, len(weight), 8), zero)
     for start in range(0, len(weight), _ROWS):
         end = min(start + _ROWS, len(weight))
         if together == 4:

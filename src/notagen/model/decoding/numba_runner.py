@@ -26,9 +26,9 @@ class NumbaRunner(LevelRunner):
         self._last_norm = _arrays(self.norm)
         self._cached = [cached.numpy() for cached in self.cache.layers]
 
-    def tabulate(self, embedded: Tensor, head: Tensor) -> None:
-        """Keep what the first block computes before attention, for :meth:`say_next`."""
-        super().tabulate(embedded, head)
+    def precompute_first_block(self, embedded: Tensor, head: Tensor) -> None:
+        """Keep what the first block computes before attention, for :meth:`next_logits`."""
+        super().precompute_first_block(embedded, head)
         no_bias = np.zeros(len(head), np.float32)
         self._head = head.numpy(), no_bias
         self._tables = tuple(table.numpy() for table in self.tables)
@@ -61,22 +61,24 @@ class NumbaRunner(LevelRunner):
         y = self._blocks(x.numpy(), None if qkv is None else qkv.numpy(), *places)
         return torch.from_numpy(kernels.layer_norm(y, *self._last_norm))
 
-    def say(
+    def logits(
         self, x: Tensor, rows: Sequence[int], position: int, qkv: Tensor | None = None
     ) -> Tensor:
         """As torch computes it, but for the last bits."""
         if len(rows) > kernels.MAX_ROWS:
-            return super().say(x, rows, position, qkv)
-        return self._say(x.numpy(), rows, position, None if qkv is None else qkv.numpy())
+            return super().logits(x, rows, position, qkv)
+        return self._logits(x.numpy(), rows, position, None if qkv is None else qkv.numpy())
 
-    def say_next(self, ids: Tensor | Sequence[int], rows: Sequence[int], position: int) -> Tensor:
+    def next_logits(
+        self, ids: Tensor | Sequence[int], rows: Sequence[int], position: int
+    ) -> Tensor:
         """As torch computes it, but for the last bits."""
         if len(rows) > kernels.MAX_ROWS:
-            return super().say_next(ids, rows, position)
+            return super().next_logits(ids, rows, position)
         x, qkv = kernels.look_up(self._tables, position, np.asarray(ids))
-        return self._say(x, rows, position, qkv)
+        return self._logits(x, rows, position, qkv)
 
-    def _say(self, x: Array, rows: Sequence[int], position: int, qkv: Array | None) -> Tensor:
+    def _logits(self, x: Array, rows: Sequence[int], position: int, qkv: Array | None) -> Tensor:
         positions = self._positions[position, : len(rows)]
         y = self._blocks(x, qkv, np.asarray(rows), positions)
         return torch.from_numpy(kernels.project(y, self._last_norm, self._head))

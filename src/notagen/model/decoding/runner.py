@@ -31,8 +31,8 @@ class LevelRunner:
         self.norm = detached(affine(norm))
         self.cache = KeyValueCache(len(blocks), rows, length, self.norm.weight)
 
-    def tabulate(self, embedded: Tensor, head: Tensor) -> None:
-        """Keep what the first block computes before attention, for :meth:`say_next`.
+    def precompute_first_block(self, embedded: Tensor, head: Tensor) -> None:
+        """Keep what the first block computes before attention, for :meth:`next_logits`.
 
         Args:
             embedded: everything that may stand at each position, [positions, 128, hidden].
@@ -83,29 +83,31 @@ class LevelRunner:
             positions: where each stands in its row.
             qkv: what the first block projects them to, [n, 3·hidden], if it is known already.
         """
-        return self._run(x, qkv, self.cache.place(rows, positions))
+        return self._run(x, qkv, self.cache.position(rows, positions))
 
-    def say(
+    def logits(
         self, x: Tensor, rows: Sequence[int], position: int, qkv: Tensor | None = None
     ) -> Tensor:
         """Logits, [n, 128], after one token at the same place of some rows; as in :meth:`step`."""
         return F.linear(self.step(x, rows, [position] * len(rows), qkv), self.head)
 
-    def say_next(self, ids: Tensor | Sequence[int], rows: Sequence[int], position: int) -> Tensor:
+    def next_logits(
+        self, ids: Tensor | Sequence[int], rows: Sequence[int], position: int
+    ) -> Tensor:
         """The same after the tokens with these numbers, [n]."""
         ids = torch.as_tensor(ids, device=self.head.device)
         x, qkv = (table[position].index_select(0, ids) for table in self.tables)
-        return self.say(x, rows, position, qkv)
+        return self.logits(x, rows, position, qkv)
 
     def _held(self, part: Linear) -> Any:
         """A part of a block as it is computed with."""
         return detached(part)
 
-    def _run(self, x: Tensor, qkv: Tensor | None, place: CachePosition) -> Tensor:
+    def _run(self, x: Tensor, qkv: Tensor | None, position: CachePosition) -> Tensor:
         for layer, block in enumerate(self.blocks):
             if layer or qkv is None:
                 qkv = block.project(x)
-            x = block.finish(x, self.cache.step(layer, place, qkv))
+            x = block.finish(x, self.cache.step(layer, position, qkv))
         return F.layer_norm(x, x.shape[-1:], *self.norm)
 
 
@@ -143,7 +145,7 @@ class CudaGraphRunner(LevelRunner):
             given.new_zeros(every, given.shape[1]).index_copy(0, chosen, given)
             for given in (x, self.blocks[0].project(x) if qkv is None else qkv)
         )
-        y = self._compiled(tokens, projected, self.cache.everywhere(places))
+        y = self._compiled(tokens, projected, self.cache.static_position(places))
         return y.index_select(0, chosen)
 
     def _compile(self) -> None:
@@ -203,7 +205,7 @@ class KeyValueCache:
         )
         return attended[0].transpose(0, 1).flatten(1)
 
-    def place(self, rows: Sequence[int], positions: Sequence[int]) -> CachePosition:
+    def position(self, rows: Sequence[int], positions: Sequence[int]) -> CachePosition:
         """Where one new token in each of some rows stands."""
         end, device = max(positions) + 1, self.layers[0].device
         alike = min(positions) + 1 == end
@@ -216,7 +218,7 @@ class KeyValueCache:
         mask = torch.arange(end, device=device) <= last[:, None]
         return CachePosition(end, chosen, last, mask[:, None, None])
 
-    def everywhere(self, positions: Sequence[int]) -> CachePosition:
+    def static_position(self, positions: Sequence[int]) -> CachePosition:
         """The same for all rows, in tensors whose shapes are always the same."""
         rows, length = self.layers[0].shape[1], self.layers[0].shape[3]
         places = torch.arange(max(rows, length), device=self.layers[0].device)
@@ -224,16 +226,16 @@ class KeyValueCache:
         mask = places[:length] <= last[:, None]
         return CachePosition(length, places[:rows], last, mask[:, None, None])
 
-    def step(self, layer: int, place: CachePosition, qkv: Tensor) -> Tensor:
+    def step(self, layer: int, position: CachePosition, qkv: Tensor) -> Tensor:
         """Attend with one token in each of some rows: [n, 3·hidden] -> [n, hidden]."""
         heads = qkv.view(len(qkv), 3, -1, HEAD_SIZE).transpose(0, 1)
-        cached, rows = self.layers[layer], slice(None) if place.rows is None else place.rows
-        if place.last is None:
-            cached[:, rows, :, place.end - 1] = heads[1:]
+        cached, rows = self.layers[layer], slice(None) if position.rows is None else position.rows
+        if position.last is None:
+            cached[:, rows, :, position.end - 1] = heads[1:]
         else:
-            cached[:, rows, :, place.last] = heads[1:].transpose(0, 1)
-        keys, values = cached[:, rows, :, : place.end]
+            cached[:, rows, :, position.last] = heads[1:].transpose(0, 1)
+        keys, values = cached[:, rows, :, : position.end]
         attended = F.scaled_dot_product_attention(
-            heads[0].unsqueeze(2), keys, values, attn_mask=place.mask
+            heads[0].unsqueeze(2), keys, values, attn_mask=position.mask
         )
         return attended.flatten(1)
