@@ -48,7 +48,7 @@ def test_what_must_be_given_is_named(run, capfd):
 
 
 def test_generate_keeps_every_piece_and_says_what_became_of_it(run, weights, capfd):
-    run("generate", f"weights={weights}", "n=2", "out=pieces", "most_patches=40")
+    run("generate", f"weights={weights}", "n=2", "out=pieces", "max_patches=40")
     lines = Path("pieces/index.jsonl").read_text().splitlines()
     saved = [json.loads(line) for line in lines]
     assert [piece["name"] for piece in saved] == ["piece-001", "piece-002"]
@@ -67,8 +67,8 @@ def test_generate_keeps_every_piece_and_says_what_became_of_it(run, weights, cap
         (["prompt.period=Baroque"], "prompt.composer, prompt.instrumentation is missing"),
         (["formats=docx"], "format docx is unknown"),
         (["n=0"], "n must be a whole number from 1 on, not 0"),
-        (["rows=0"], "rows must be a whole number from 1 on, not 0"),
-        (["most_patches=many"], "most_patches must be a whole number from 1 on, not many"),
+        (["batch_size=0"], "batch_size must be a whole number from 1 on, not 0"),
+        (["max_patches=many"], "max_patches must be a whole number from 1 on, not many"),
         (["out=model/config.json"], "is a file; give a folder as out="),
     ],
 )
@@ -83,7 +83,7 @@ def test_generate_leaves_nothing_of_an_earlier_piece(run, weights):
     others = [Path("pieces", name) for name in ("piece-002.pdf", "piece-0011.pdf", "notes.txt")]
     for path in (*earlier, *others):
         path.touch()
-    run("generate", f"weights={weights}", "out=pieces", "most_patches=8", "formats=abc")
+    run("generate", f"weights={weights}", "out=pieces", "max_patches=8", "formats=abc")
     assert not any(path.exists() for path in earlier)
     assert all(path.exists() for path in others)
 
@@ -91,7 +91,7 @@ def test_generate_leaves_nothing_of_an_earlier_piece(run, weights):
 def test_prompts_become_what_patches_can_hold(run, weights):
     save_known([Prompt("Romantic", "Dvorak, Antonin", "Chamber")], weights)
     prompt = ("prompt.period=Romantic", "prompt.composer='Dvořák, Antonín'")
-    ask = (*prompt, "prompt.instrumentation=Chamber", "out=pieces", "most_patches=8", "formats=abc")
+    ask = (*prompt, "prompt.instrumentation=Chamber", "out=pieces", "max_patches=8", "formats=abc")
     run("generate", f"weights={weights}", *ask)
     written = Path("pieces/piece-001.txt").read_text()
     assert written.startswith("%Romantic\n%Dvorak, Antonin\n%Chamber\n")
@@ -130,11 +130,11 @@ def test_evaluate_prints_bits_beside_a_model_of_counts(run, weights, corpus, cap
 
 
 def test_evaluate_makes_the_folder_of_its_figures(run, weights, corpus):
-    known = (f"weights={weights}", f"corpus.prepared={corpus}", "select='bars < 63'")
-    run("evaluate", *known, "order=0", "out=new/figures.json")
+    known = (f"weights={weights}", f"corpus.prepared={corpus}", "where='bars < 63'")
+    run("evaluate", *known, "ngram_order=0", "out=new/figures.json")
     assert "order_0_bits_per_character" in json.loads(Path("new/figures.json").read_text())
-    with pytest.raises(SystemExit, match="order=-1 is no number of characters"):
-        run("evaluate", *known, "order=-1")
+    with pytest.raises(SystemExit, match="ngram_order=-1 is no number of characters"):
+        run("evaluate", *known, "ngram_order=-1")
 
 
 def test_the_wheel_holds_the_configuration_and_runs_anywhere(tmp_path):

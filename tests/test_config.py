@@ -95,7 +95,9 @@ def test_a_stage_is_the_published_recipe(stage, size):
     assert config.model.dropout == 0.1
     assert config.trainer.accumulate_grad_batches == 1
     assert config.init_from is None
-    assert list(config.stage.follows) == ([] if stage == "pretrain" else ["posttrain", "pretrain"])
+    assert list(config.stage.starts_from) == (
+        [] if stage == "pretrain" else ["posttrain", "pretrain"]
+    )
 
 
 @pytest.mark.parametrize("trainer", ["gpu", "ddp", "fsdp"])
@@ -122,9 +124,9 @@ def test_dpo_is_the_published_recipe(size):
     assert config.trainer.gradient_clip_val == 1.0
     assert config.stage.data.batch_size == 1
     module = config.stage.module
-    assert (module.loss, module.beta, module.penalty) == ("dpop", 0.1, 10.0)
+    assert (module.loss_type, module.beta, module.dpop_lambda) == ("dpop", 0.1, 10.0)
     preferences = config.stage.preferences
-    assert (preferences.share, preferences.most_similar) == (0.1, 0.95)
+    assert (preferences.share, preferences.max_similarity) == (0.1, 0.95)
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ READERS = {
     "evaluate shards": ("evaluate", ["weights=shards.ckpt", CORPUS], ["shards.ckpt"]),
     "evaluate a checkpoint": ("evaluate", [f"weights={LAST}", CORPUS], [LAST]),
     "compare": ("compare", ["run=runs/one", "stages=pretrain"], ["runs/one/pretrain"]),
-    "generate": ("generate", [f"weights={MODEL}", "most_patches=2"], [MODEL]),
+    "generate": ("generate", [f"weights={MODEL}", "max_patches=2"], [MODEL]),
     "generate from shards": ("generate", ["weights=shards.ckpt"], ["shards.ckpt"]),
     "export": ("export", [f"weights={LAST}", "out=out.pth"], [LAST]),
     "export shards": ("export", ["weights=shards.ckpt", "out=out"], ["shards.ckpt"]),

@@ -47,20 +47,20 @@ def test_a_label_that_the_features_tell_is_read_off(split):
 
 
 def test_an_encoder_that_hears_nothing_finds_no_order(split):
-    [probe] = order_probe(Constant(), *split, fewest_real=1, most=10, seed=0)
+    [probe] = order_probe(Constant(), *split, min_real=1, max_per_label=10, seed=0)
     assert probe.cosine["real"] == probe.cosine["noise"] == pytest.approx(1)
     assert probe.in_order == 0
     assert set(probe.below_real.values()) == {0}
 
 
 def test_kinds_with_few_pieces_are_left_out(split):
-    assert order_probe(Constant(), *split, fewest_real=7, most=10, seed=0) == []
+    assert order_probe(Constant(), *split, min_real=7, max_per_label=10, seed=0) == []
 
 
 def test_the_command_reports_and_keeps_features(run, corpus, capfd, tmp_path):
     sizes = EncoderConfig(layers=1, hidden_size=64, feature_size=8, patch_length=64)
     MusicEncoder(sizes).save_pretrained(tmp_path / "model")
-    here = (f"corpus.prepared={corpus}", "fewest_real=1", "columns=[]", "out=probe.json")
+    here = (f"corpus.prepared={corpus}", "min_real=1", "columns=[]", "out=probe.json")
     run("probe", f"reward.weights={tmp_path / 'model'}", *here)
     [order] = json.loads((tmp_path / "probe.json").read_text())
     assert order["kind"] == "Classical, Haydn, Joseph, Chamber"

@@ -41,14 +41,14 @@ def test_the_others_end_at_zero_with_the_run(schedule):
 
 
 def test_wsd_is_constant_until_its_decay():
-    found = rates("wsd", "schedule.decay_share=0.4")
+    found = rates("wsd", "schedule.decay_fraction=0.4")
     assert found[3:7] == pytest.approx([1.0] * 4)
     assert found[6:] == pytest.approx([1 - (step / 4) ** 0.5 for step in range(5)])
 
 
 def test_a_decay_that_does_not_fit_is_refused():
     with pytest.raises(UserError, match=r"3 steps of warm-up and 8 of decay do not fit into 10"):
-        rates("wsd", "schedule.decay_share=0.8")
+        rates("wsd", "schedule.decay_fraction=0.8")
 
 
 def test_both_rates_of_muon_follow():

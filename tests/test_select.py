@@ -11,7 +11,12 @@ ENCODER = Path(__file__).parent / "golden" / "tiny_clamp2.pth"
 
 
 def test_the_pieces_most_like_the_reference_are_a_corpus_of_their_own(run, corpus, rows):
-    choose = (f"corpus.prepared={corpus}", f"encoder={ENCODER}", "share=0.5", "out=datasets/like")
+    choose = (
+        f"corpus.prepared={corpus}",
+        f"encoder={ENCODER}",
+        "fraction=0.5",
+        "out=datasets/like",
+    )
     run("select", *choose, "like='bars < 20'")
     chosen = storage.read(Path("datasets/like"), "train")
     encoder = reward.load(ENCODER)
@@ -35,8 +40,8 @@ def test_a_corpus_is_not_replaced_by_a_part_of_itself(run, corpus):
     [
         (["like='bars < 2'"], "no training pieces like"),
         (["like='colour == 3'"], "cannot choose pieces by"),
-        (["like='bars < 20'", "share=0"], "not a share"),
-        (["like='bars < 20'", "share=half"], "not a share"),
+        (["like='bars < 20'", "fraction=0"], "not a fraction"),
+        (["like='bars < 20'", "fraction=half"], "not a fraction"),
         (["like='bars < 20'", "encoder=nowhere"], "no music encoder at nowhere"),
     ],
 )

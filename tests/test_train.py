@@ -88,7 +88,7 @@ def test_nothing_to_resume_is_said(run, corpus):
         ("resume=maybe", "choose true, false or auto"),
         ("stage.max_steps=0", "trains nothing"),
         ("stage.data.transpose=some", "choose from all, near, original"),
-        ("stage.data.select='voices == 77'", "no training piece with voices == 77"),
+        ("stage.data.where='voices == 77'", "no training piece with voices == 77"),
         ("trainer=gpu", "No supported gpu backend found"),
     ],
 )
@@ -124,7 +124,7 @@ def test_stages_follow_one_another(run, corpus):
             "prompt.composer='Cage, John'",
             "prompt.instrumentation=Chamber",
         )
-    elsewhere = ("run=new/run", "stage.follows=[../../chain/pretrain]", *still)
+    elsewhere = ("run=new/run", "stage.starts_from=[../../chain/pretrain]", *still)
     run("train", *small(corpus, "stage=finetune", *elsewhere))
     found = NotaGen.from_pretrained("runs/new/run/finetune/model").state_dict()
     assert all(torch.equal(before[name], found[name]) for name in before)
@@ -144,10 +144,10 @@ def test_posttrain_chooses_pieces(run, corpus):
     run("train", *small(corpus, "run=part"))
     posttrain = ("stage=posttrain", "run=part", "stage.data.batch_size=1")
     with pytest.raises(SystemExit, match=r"cannot choose pieces.*columns are piece"):
-        run("train", *small(corpus, *posttrain, "stage.data.select='colour == 3'"))
+        run("train", *small(corpus, *posttrain, "stage.data.where='colour == 3'"))
     with pytest.raises(SystemExit, match="no validation pieces"):
-        run("train", *small(corpus, *posttrain, "stage.data.select='voices == 7'"))
-    run("train", *small(corpus, *posttrain, "stage.data.select='voices == 4'"))
+        run("train", *small(corpus, *posttrain, "stage.data.where='voices == 7'"))
+    run("train", *small(corpus, *posttrain, "stage.data.where='voices == 4'"))
     assert Path("runs/part/posttrain/model/model.safetensors").exists()
 
 

@@ -61,10 +61,10 @@ def _figures(folder: Path) -> dict[str, Any]:
         data = config["stage"]["data"]
         stage = {"pretrain": PretrainData, "posttrain": PosttrainData, "finetune": FinetuneData}
         prompted = stage[config["stage"]["name"]].prompted
-        rows = storage.read(Path(data["path"]), "validation", data["select"])
+        rows = storage.read(Path(data["path"]), "validation", data["where"])
         pieces = validation_pieces(rows, data["patch_length"], prompted)
         start = _start(folder.parent, config)
-        target = f"{config['corpus']['name']}: {data['select'] or 'all'}"
+        target = f"{config['corpus']['name']}: {data['where'] or 'all'}"
     except (KeyError, TypeError) as error:
         raise UserError(
             f"{folder / 'config.yaml'} is not what training wrote there ({error!r}); train the "
@@ -90,7 +90,7 @@ def _start(run: Path, config: Mapping[str, Any]) -> NotaGen:
 
     from notagen.model import ModelConfig, NotaGen, weights
 
-    earlier = (run / name / "model" for name in config["stage"]["follows"])
+    earlier = (run / name / "model" for name in config["stage"]["starts_from"])
     source = config["init_from"] or next((path for path in earlier if path.is_dir()), None)
     if source is not None:
         return weights.load(str(source))

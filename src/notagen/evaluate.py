@@ -15,8 +15,10 @@ from notagen.training import cpu
 @command("evaluate")
 def main(config: DictConfig) -> None:
     """Print bits per character on the validation pieces, beside a model of character counts."""
-    if config.order < 0:
-        raise UserError(f"order={config.order} is no number of characters; choose 0 or more")
+    if config.ngram_order < 0:
+        raise UserError(
+            f"ngram_order={config.ngram_order} is no number of characters; choose 0 or more"
+        )
     out = None if config.out is None else Path(config.out)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -34,14 +36,12 @@ def main(config: DictConfig) -> None:
     model = weights.load(config.weights)
 
     def pieces(split: str) -> list[Patches]:
-        rows = storage.read(Path(config.corpus.prepared), split, config.select)
+        rows = storage.read(Path(config.corpus.prepared), split, config.where)
         return validation_pieces(rows, model.config.patch_length, config.prompts)
 
     held_out = pieces("validation")
     if not held_out:
-        raise UserError(
-            f"{config.corpus.prepared} has no validation pieces like that; widen select"
-        )
+        raise UserError(f"{config.corpus.prepared} has no validation pieces like that; widen where")
     announce(
         "evaluate",
         {
@@ -51,11 +51,11 @@ def main(config: DictConfig) -> None:
         },
     )
     found = likelihood(model, track(held_out, "reading held-out pieces"))
-    counts = CharacterModel(config.order).fit(map(decode, pieces("train")))
+    counts = CharacterModel(config.ngram_order).fit(map(decode, pieces("train")))
     result = {
         "bits_per_character": round(found.bits_per_character, 4),
         "loss": round(found.loss, 4),
-        f"order_{config.order}_bits_per_character": round(
+        f"order_{config.ngram_order}_bits_per_character": round(
             counts.bits_per_character(map(decode, held_out)), 4
         ),
         "pieces": len(held_out),

@@ -33,7 +33,7 @@ def main(config: DictConfig) -> None:
     check_known(prompt, Path(config.weights))
     formats = listed(config.formats)
     check_formats(formats)
-    for key in ("n", "rows", "most_patches"):
+    for key in ("n", "batch_size", "max_patches"):
         if not (isinstance(config[key], int) and config[key] >= 1):
             raise UserError(f"{key} must be a whole number from 1 on, not {config[key]}")
     out = Path(config.out)
@@ -62,11 +62,11 @@ def main(config: DictConfig) -> None:
         prompts,
         sampling,
         config.seed,
-        config.rows,
-        config.most_patches,
+        config.batch_size,
+        config.max_patches,
         form,
         quantize=config.quantize,
-        graphs=config.graphs,
+        cuda_graphs=config.cuda_graphs,
     )
     saved = []
     pieces = []

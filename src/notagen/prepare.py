@@ -35,7 +35,7 @@ def main(config: DictConfig) -> None:
             "corpus": config.corpus.name,
             "files": len(sources),
             **terms,
-            "validation": f"{config.rules.validation_share:.0%} of the pieces, by name",
+            "validation": f"{config.rules.validation_fraction:.0%} of the pieces, by name",
             "out": out,
         },
     )
@@ -53,7 +53,7 @@ def main(config: DictConfig) -> None:
         if not card["pieces"].get(split):
             print(
                 f"no piece came into the {split} split, without which nothing can be trained; "
-                "change rules.validation_share and give overwrite=true"
+                "change rules.validation_fraction and give overwrite=true"
             )
     print(f"prepared corpus: {out}")
 

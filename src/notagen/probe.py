@@ -32,9 +32,12 @@ def main(config: DictConfig) -> None:
     )
     encoder = reward.Features(reward.load(config.reward.weights), config.cache)
     labels = [
-        label_probe(encoder, train, validation, column, config.most) for column in config.columns
+        label_probe(encoder, train, validation, column, config.max_per_label)
+        for column in config.columns
     ]
-    orders = order_probe(encoder, train, validation, config.fewest_real, config.most, config.seed)
+    orders = order_probe(
+        encoder, train, validation, config.min_real, config.max_per_label, config.seed
+    )
     probes: list[LabelProbe | OrderProbe] = [*labels, *orders]
     for probe in probes:
         print(probe)

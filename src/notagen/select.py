@@ -22,9 +22,11 @@ _AT_ONCE = 64  # pieces between two steps of the progress bar
 
 @command("select")
 def main(config: DictConfig) -> None:
-    """Write a corpus of the ``share`` whose features are nearest to the mean of ``like``'s."""
-    if isinstance(config.share, str) or not 0 < config.share <= 1:
-        raise UserError(f"share={config.share} is not a share; choose one above 0 and up to 1")
+    """Write a corpus of the ``fraction`` whose features are nearest to the mean of ``like``'s."""
+    if isinstance(config.fraction, str) or not 0 < config.fraction <= 1:
+        raise UserError(
+            f"fraction={config.fraction} is not a fraction; choose one above 0 and up to 1"
+        )
     source, out = Path(config.corpus.prepared), Path(config.out)
     if out.resolve() == source.resolve():
         raise UserError(f"{out} is the corpus to choose from; give another folder as out=")
@@ -45,18 +47,18 @@ def main(config: DictConfig) -> None:
         {
             "corpus": source,
             "like": f"{config.like}: {len(reference)} pieces",
-            "share": config.share,
+            "fraction": config.fraction,
             "encoder": config.encoder,
             "out": out,
         },
     )
     wanted = _features(encoder, reference)
     chosen = {
-        name: rows.select(_nearest(score(_features(encoder, rows), wanted).score, config.share))
+        name: rows.select(_nearest(score(_features(encoder, rows), wanted).score, config.fraction))
         for name, rows in splits.items()
     }
     pieces = {name: len(rows) for name, rows in chosen.items()}
-    made_with = {key: config[key] for key in ("encoder", "like", "share")}
+    made_with = {key: config[key] for key in ("encoder", "like", "fraction")}
     card = {"pieces": pieces, "made_with": {"corpus": str(source), **made_with}}
     storage.write(out, chosen, [], card)
     print(f"pieces: {pieces}\nprepared corpus: {out}")
@@ -74,9 +76,9 @@ def _features(encoder: MusicEncoder, rows: Dataset) -> Tensor:
     )
 
 
-def _nearest(scores: Tensor, share: float) -> list[int]:
+def _nearest(scores: Tensor, fraction: float) -> list[int]:
     """Indices of the highest scores, in the order of the corpus; at least one."""
-    count = max(1, round(share * len(scores)))
+    count = max(1, round(fraction * len(scores)))
     return sorted(scores.topk(count).indices.tolist())
 
 

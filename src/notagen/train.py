@@ -149,13 +149,13 @@ def _parameters(model: NotaGen) -> str:
 def _kept(folder: Path, stage: DictConfig) -> Path:
     """The checkpoint that did best; the last where the stage says so or was never validated."""
     best = folder / "best.ckpt"
-    return best if stage.get("keep") != "last" and best.exists() else folder / "last.ckpt"
+    return best if stage.get("export") != "last" and best.exists() else folder / "last.ckpt"
 
 
 def _predecessor(run: Path, config: DictConfig) -> Path | None:
     """The weights that the stage goes on from: the latest of those it may follow in this run."""
     stage = config.stage
-    names = stage.follows
+    names = stage.starts_from
     if stage.name.startswith("dpo") and config.iteration > 1:
         names = [f"dpo-{config.iteration - 1}"]
     # ".." is taken off the name: the folder of this run need not be there yet.

@@ -86,7 +86,7 @@ def works(learning: Learning) -> Works:
     def write(align: Align) -> list[GeneratedPiece]:
         prompts = [header()] * learning.pieces
         sampling = Sampling(align=align)
-        return [*generate(model, prompts, sampling, rows=8, most_patches=learning.patches)]
+        return [*generate(model, prompts, sampling, batch_size=8, max_patches=learning.patches)]
 
     def total(align: Align) -> Sum:
         all_stats = [piece.stats for piece in write(align)]

@@ -141,7 +141,7 @@ def ours(writing: Writing) -> Works:
     def whole(batch: int) -> int:
         prompts = [header()] * batch
         most = len(encode_prompt(header())[0]) + writing.whole
-        pieces = generate(model, prompts, _SAMPLING, rows=batch, most_patches=most)
+        pieces = generate(model, prompts, _SAMPLING, batch_size=batch, max_patches=most)
         return sum(piece.stats.kept_patches for piece in pieces)
 
     def said_in_eight_bits() -> float:

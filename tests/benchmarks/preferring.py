@@ -71,7 +71,7 @@ def ours(pair: Preferring) -> Works:
         with autocast(pair.device):
             policy = model.log_prob(pieces)
         found = preference_loss(
-            *policy.chunk(2), *start.chunk(2), loss="dpop", beta=BETA, penalty=PENALTY
+            *policy.chunk(2), *start.chunk(2), loss_type="dpop", beta=BETA, dpop_lambda=PENALTY
         )
         loss = found.loss.mean()
         torch.autograd.backward(loss)

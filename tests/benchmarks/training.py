@@ -73,7 +73,7 @@ def ours(step: Step) -> Works:
     """Our model, in chunks, and one fused kernel for the optimizer."""
     model = our_model(step.config).to(step.device)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return _learning(model, AdamW(trained, lr=1e-4, fused=True), step, chunk=CHUNK)
+    return _learning(model, AdamW(trained, lr=1e-4, fused=True), step, char_chunk=CHUNK)
 
 
 def reference(step: Step) -> Works:

@@ -44,7 +44,7 @@ def test_every_tune_is_a_row_or_a_rejection(tmp_path):
     write_melodies(tmp_path / "scores", range(30))
     (tmp_path / "scores/short.abc").write_text(abc(melody(100, bars=7)))
     (tmp_path / "scores/again.musicxml").write_text(musicxml(3, "Gb"))
-    rules = Rules(validation_share=0.3)
+    rules = Rules(validation_fraction=0.3)
     rows, rejected, card = prepared(tmp_path / "scores", tmp_path / "out", rules)
     assert pieces(rows) == {f"{seed:03}.abc" for seed in range(30)}
     assert rejected["short.abc"]["reason"] == "too short: it has 7 bars, fewer than 8"
@@ -178,7 +178,7 @@ def test_nothing_to_prepare_is_said(tmp_path):
         prepare([], tmp_path / "out")
 
 
-@pytest.mark.parametrize("rule", ["similarity", "validation_share"])
+@pytest.mark.parametrize("rule", ["similarity", "validation_fraction"])
 def test_shares_beyond_one_are_refused(run, rule):
     with pytest.raises(SystemExit, match=f"notagen: rules.{rule}=1.5 is not between 0 and 1"):
         run("prepare", f"rules.{rule}=1.5")
@@ -198,7 +198,7 @@ def test_a_similarity_of_none_is_refused_and_one_leaves_out_what_is_equal(tmp_pa
 def test_a_corpus_without_validation_pieces_is_said(run, tmp_path, capfd):
     write_melodies(tmp_path / "scores", range(2))
     scores = ("corpus=folder", f"corpus.path={tmp_path / 'scores'}", "out=out")
-    run("prepare", *scores, "rules.validation_share=0")
+    run("prepare", *scores, "rules.validation_fraction=0")
     assert "no piece came into the validation split" in capfd.readouterr().out
 
 

@@ -63,7 +63,7 @@ def test_the_corpus_is_the_same_as_from_one_machine(tmp_path):
     limits = Limits(60, 4_000_000_000)
     for engine in (local, on_ray):
         out = tmp_path / engine.__name__ / "corpus"
-        rules = Rules(validation_share=0.3)
+        rules = Rules(validation_fraction=0.3)
         prepare(folder(str(scores)), out, rules, Reader(), limits, engine=engine)
     ours, theirs = tmp_path / "local/corpus", tmp_path / "on_ray/corpus"
     assert len((theirs / "rejected.jsonl").read_text().splitlines()) == 4

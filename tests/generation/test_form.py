@@ -73,7 +73,7 @@ def test_bars_decide_the_marks():
 def test_even_an_untrained_model_keeps_to_the_form():
     model = NotaGen(ModelConfig(1, 1, 64, patch_length=64, dropout=0.0))
     form = Form(metre="6/8", key="Dm", tempo="3/8=60", voices=["Flute", "Bassoon"])
-    pieces = generate(model, ["%%score 1 2\nL:1/8\n"], Sampling(), most_patches=40, form=form)
+    pieces = generate(model, ["%%score 1 2\nL:1/8\n"], Sampling(), max_patches=40, form=form)
     [text] = [piece.text for piece in pieces]
     assert text.startswith("%%score 1 2\nL:1/8\nQ:3/8=60\nM:6/8\nK:Dm\nV:1 ")
     header = text.splitlines()[5:7]

@@ -91,7 +91,7 @@ def test_noise_belongs_to_a_place_in_a_piece_and_to_a_try():
 @pytest.mark.parametrize(
     "wrong",
     [{"top_k": 0}, {"top_k": 129}, {"top_p": 0.0}, {"temperature": 0.0}, {"align": "on"},
-     {"tries": -1}],
+     {"max_resamples": -1}],
 )  # fmt: skip
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(UserError, match="sampling needs"):

@@ -20,17 +20,17 @@ def model() -> NotaGen:
 
 
 def texts(model, prompts, sampling=FREE, **options) -> dict[int, str]:
-    pieces = generate(model, prompts, sampling, most_patches=40, **options)
+    pieces = generate(model, prompts, sampling, max_patches=40, **options)
     return {piece.index: piece.text for piece in pieces}
 
 
 def test_a_piece_does_not_depend_on_its_batch(model):
     prompts = [HEADER, "", HEADER + "[r:0/2][V:1]C2 D", "%Baroque\n"]
-    together = texts(model, prompts, rows=4, seed=5)
-    in_turn = texts(model, prompts, rows=1, seed=5)
-    by_twos = texts(model, prompts, rows=2, seed=5)
+    together = texts(model, prompts, batch_size=4, seed=5)
+    in_turn = texts(model, prompts, batch_size=1, seed=5)
+    by_twos = texts(model, prompts, batch_size=2, seed=5)
     assert together == in_turn == by_twos
-    assert texts(model, prompts, rows=4, seed=6) != together
+    assert texts(model, prompts, batch_size=4, seed=6) != together
 
 
 def test_every_prompt_is_continued(model):
@@ -46,7 +46,7 @@ def test_no_control_character_reaches_the_text(model):
 
 
 def test_an_untrained_model_is_stopped(model):
-    [piece] = generate(model, [""], Sampling(), most_patches=30)
+    [piece] = generate(model, [""], Sampling(), max_patches=30)
     assert piece.finish_reason is FinishReason.TOO_LONG
 
 
@@ -54,7 +54,7 @@ def test_a_piece_longer_than_the_context_goes_on(model):
     prompt = (
         HEADER + "[r:0/30][V:1]C8|\n" + "".join(f"[r:{i}/{30 - i}][V:1]C8|\n" for i in range(1, 20))
     )
-    [piece] = generate(model, [prompt], FREE, most_patches=150)
+    [piece] = generate(model, [prompt], FREE, max_patches=150)
     assert piece.text.startswith(prompt)
     assert len(piece.text) > len(prompt) + 64 * 8
 
@@ -65,7 +65,7 @@ def test_nothing_asked_nothing_written(model):
 
 def test_a_whole_piece_is_not_gone_on_with(model):
     whole = HEADER + "[r:0/1][V:1]C8|\n[r:1/0][V:1]C8|]\n"
-    first, second = generate(model, [HEADER, whole], FREE, most_patches=20)
+    first, second = generate(model, [HEADER, whole], FREE, max_patches=20)
     assert (first.index, first.text, first.ending) == (1, whole, FinishReason.COMPLETE)
     assert second.index == 0
 
@@ -94,8 +94,8 @@ def test_redrawn_pieces_do_not_depend_on_their_batch(learned):
     piece = DUET.format(19)  # longer than the context of 64 patches
     prompts = [piece, piece, piece + "C2 E2 G2 ", piece]
     sampling = replace(WILD, temperature=2.0)
-    together = list(generate(learned, prompts, sampling, rows=4))
-    alone = list(generate(learned, prompts, sampling, rows=1))
+    together = list(generate(learned, prompts, sampling, batch_size=4))
+    alone = list(generate(learned, prompts, sampling, batch_size=1))
     assert sorted(together, key=lambda piece: piece.index) == alone
     for piece in alone:
         assert piece.text.startswith(prompts[piece.index])
@@ -104,7 +104,7 @@ def test_redrawn_pieces_do_not_depend_on_their_batch(learned):
 
 
 def test_without_tries_bars_are_repaired(learned):
-    pieces = list(generate(learned, [DUET.format(7)] * 3, replace(WILD, tries=0)))
+    pieces = list(generate(learned, [DUET.format(7)] * 3, replace(WILD, max_resamples=0)))
     assert sum(piece.stats.repairs for piece in pieces) > 0
     for piece in pieces:
         assert piece.stats.resamples == 0
@@ -122,6 +122,6 @@ def test_enforcing_changes_nothing_that_agrees(learned):
 
 def test_a_bar_of_the_prompt_that_cannot_be_right_ends_the_piece_honestly(learned):
     prompt = "L:1/8\nK:C\nV:1 treble\nV:2 bass\n[r:0/3][V:1]C2|[V:1]C2|[V:2]C4"
-    [piece] = generate(learned, [prompt], Sampling(tries=2), most_patches=200)
+    [piece] = generate(learned, [prompt], Sampling(max_resamples=2), max_patches=200)
     assert piece.finish_reason is FinishReason.UNREADABLE
     assert prompt.startswith(piece.text)

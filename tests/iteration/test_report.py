@@ -73,7 +73,7 @@ def test_a_piece_that_was_drawn_again_too_often_is_not_chosen(tmp_path, rows):
     ]
     encoder = Features(MusicEncoder(EncoderConfig(1, 64, 8, 64)).eval(), tmp_path)
     target = PromptGroup("", "", [row["text"] for row in rows[1:3]])
-    scored, _ = score_group(samples, target, encoder, None, most_similar=2, most_strayed=0.5)
+    scored, _ = score_group(samples, target, encoder, None, max_similarity=2, max_misaligned=0.5)
     assert [row["excluded"] for row in scored] == [
         "", "", "too many bars drawn again", "not finished"
     ]  # fmt: skip

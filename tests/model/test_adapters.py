@@ -17,12 +17,12 @@ def pieces():
     return [random_piece(length, seed=length) for length in (5, 9, 2)]
 
 
-def learn(model, pieces, steps=3, chunk=None):
+def learn(model, pieces, steps=3, char_chunk=None):
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-2)
     for _ in range(steps):
         optimizer.zero_grad()
-        model.loss(pieces, chunk).backward()
+        model.loss(pieces, char_chunk).backward()
         optimizer.step()
     return trained
 
@@ -65,10 +65,10 @@ def test_in_chunks_the_gradients_are_the_same(model, pieces):
     LoRA(rank=4, alpha=8, levels=("char",)).adapt(model)
     learn(model, pieces, steps=1)
     found = {}
-    for chunk in (None, 4):
+    for char_chunk in (None, 4):
         model.zero_grad()
-        model.loss(pieces, chunk).backward()
-        found[chunk] = [weight.grad for weight in model.parameters() if weight.requires_grad]
+        model.loss(pieces, char_chunk).backward()
+        found[char_chunk] = [weight.grad for weight in model.parameters() if weight.requires_grad]
     for whole, chunked in zip(found[None], found[4], strict=True):
         torch.testing.assert_close(whole, chunked)
 

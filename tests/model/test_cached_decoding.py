@@ -200,8 +200,8 @@ def test_eight_bits_say_nearly_the_same(golden_model, golden_pieces):
 
 
 def test_what_a_device_or_type_cannot_do_is_refused(model):
-    with pytest.raises(UserError, match="graphs=true needs a CUDA device"):
-        Decoder(model, rows=1, graphs=True)
+    with pytest.raises(UserError, match="cuda_graphs=true needs a CUDA device"):
+        Decoder(model, rows=1, cuda_graphs=True)
     with pytest.raises(UserError, match="quantize must be int8 or null, not int4"):
         Decoder(model, rows=1, quantize="int4")
     with pytest.raises(UserError, match="quantize=int8 needs weights in float32"):

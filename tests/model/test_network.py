@@ -77,7 +77,7 @@ def test_checkpointing_changes_no_gradient(model, pieces, dropout):
     for model.config.checkpointing in (False, True):
         torch.manual_seed(1)
         model.zero_grad()
-        model.loss(pieces, chunk=7).backward()
+        model.loss(pieces, char_chunk=7).backward()
         found.append([p.grad for p in model.parameters() if p.grad is not None])
     torch.testing.assert_close(*found)
 

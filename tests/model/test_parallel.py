@@ -18,12 +18,12 @@ def new_model():
     return NotaGen(ModelConfig(2, 1, 64, 16, dropout=0.0))
 
 
-def sharded_gradients(rank, folder, chunk):
+def sharded_gradients(rank, folder, char_chunk):
     """Gradients of the mean over ranks, each with pieces of its own; rank 0 saves them."""
     model = new_model()
     shard(model, init_device_mesh("cpu", (RANKS,)))
     assert all(isinstance(parameter, DTensor) for parameter in model.parameters())
-    model.loss([random_piece(9, seed=rank)], chunk=chunk).backward()
+    model.loss([random_piece(9, seed=rank)], char_chunk=char_chunk).backward()
     gathered = {
         name: parameter.grad.full_tensor()
         for name, parameter in model.named_parameters()
@@ -34,9 +34,9 @@ def sharded_gradients(rank, folder, chunk):
 
 
 @pytest.mark.dist
-@pytest.mark.parametrize("chunk", [None, 3])
-def test_sharded_gradients_are_those_of_one_process(tmp_path, chunk):
-    run_on_ranks(partial(sharded_gradients, chunk=chunk), tmp_path, RANKS)
+@pytest.mark.parametrize("char_chunk", [None, 3])
+def test_sharded_gradients_are_those_of_one_process(tmp_path, char_chunk):
+    run_on_ranks(partial(sharded_gradients, char_chunk=char_chunk), tmp_path, RANKS)
     model = new_model()
     losses = [model.loss([random_piece(9, seed=rank)]) for rank in range(RANKS)]
     torch.stack(losses).mean().backward()

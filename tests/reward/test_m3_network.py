@@ -17,8 +17,8 @@ def patches(rows):
 def small_m3():
     torch.manual_seed(0)
     return M3(
-        layers=1, hidden_size=64, feature_size=8, patch_length=32, dropout=0.0, reach=4,
-        decoder_layers=1, decoder_size=64, restored=8,
+        layers=1, hidden_size=64, feature_size=8, patch_length=32, dropout=0.0, conv_radius=4,
+        decoder_layers=1, decoder_size=64, patches_per_step=8,
     )  # fmt: skip
 
 

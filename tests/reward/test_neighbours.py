@@ -8,7 +8,7 @@ from notagen.reward.encoder import LocalConv
 
 def test_a_patch_sees_those_in_reach_and_no_others():
     torch.manual_seed(0)
-    neighbours = LocalConv(64, reach=2)
+    neighbours = LocalConv(64, radius=2)
     vectors = torch.randn(9, 64)
     other = vectors.clone()
     other[4] += 1
@@ -19,7 +19,7 @@ def test_a_patch_sees_those_in_reach_and_no_others():
 
 def test_segments_do_not_see_each_other():
     torch.manual_seed(0)
-    neighbours = LocalConv(64, reach=4)
+    neighbours = LocalConv(64, radius=4)
     vectors = torch.randn(12, 64)
     together = neighbours(vectors, [3, 7, 2])
     alone = torch.cat([neighbours(part, [len(part)]) for part in vectors.split([3, 7, 2])])
@@ -28,9 +28,9 @@ def test_segments_do_not_see_each_other():
 
 def test_an_encoder_keeps_its_reach(tmp_path):
     torch.manual_seed(0)
-    encoder = MusicEncoder(EncoderConfig(1, 64, 8, 32, reach=3)).eval()
+    encoder = MusicEncoder(EncoderConfig(1, 64, 8, 32, conv_radius=3)).eval()
     encoder.save_pretrained(tmp_path)
     text = "L:1/4\nK:C\nV:1 treble\n[V:1]CDEF|\n[V:1]GABc|]\n"
     read = MusicEncoder.from_pretrained(tmp_path)
-    assert read.config.reach == 3
+    assert read.config.conv_radius == 3
     torch.testing.assert_close(read.encode([text]), encoder.encode([text]))

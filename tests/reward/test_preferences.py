@@ -42,10 +42,10 @@ def test_nothing_to_prefer():
     st.lists(st.tuples(st.floats(-1, 1), st.booleans()), max_size=40),
     st.floats(0.01, 1.0),
 )
-def test_never_overlapping_and_never_the_wrong_way_round(drawn, share):
+def test_never_overlapping_and_never_the_wrong_way_round(drawn, fraction):
     found = choose(
         [Candidate(i, "", score, "x" if bad else "") for i, (score, bad) in enumerate(drawn)],
-        share,
+        fraction,
     )
     assert not set(found.chosen) & set(found.rejected)
     assert bool(found.chosen) == bool(found.rejected)

@@ -19,13 +19,13 @@ RANKS = 2
 def new_stage(**keys) -> DPO:
     torch.manual_seed(0)
     model = NotaGen(ModelConfig(2, 1, 64, 64, dropout=0.5))
-    keys = {"loss": "dpop", "beta": 0.1, "penalty": 10.0, "target": 1.0, **keys}
+    keys = {"loss_type": "dpop", "beta": 0.1, "dpop_lambda": 10.0, "simpo_gamma": 1.0, **keys}
     return DPO(
         model,
         lambda named: torch.optim.AdamW([weight for _, weight in named], lr=1e-3),
         lambda optimizer: torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0),
         seed=0,
-        **{"per_character": False, "chunk": None, **keys},
+        **{"per_character": False, "char_chunk": None, **keys},
     )
 
 
@@ -69,10 +69,10 @@ def trained(stage: DPO, batches: list[Pairs], steps: int) -> list[dict[str, floa
     return found
 
 
-@pytest.mark.parametrize("chunk", [None, 4])
-def test_policy_and_reference_tie_before_the_first_step(chunk):
+@pytest.mark.parametrize("char_chunk", [None, 4])
+def test_policy_and_reference_tie_before_the_first_step(char_chunk):
     """With dropout in the configuration: neither that nor rounding switches the penalty on."""
-    stage = new_stage(chunk=chunk)
+    stage = new_stage(char_chunk=char_chunk)
     [first, *_] = trained(stage, [pairs(stage, 0, 1)], steps=1)
     assert first["train/loss"] == pytest.approx(math.log(2), rel=1e-5)
     assert first["penalty/active"] == first["penalty/nats"] == 0
@@ -127,14 +127,14 @@ def test_two_pairs_at_once_and_accumulated_pull_alike():
 
 
 def test_piece_after_piece_in_chunks_pulls_as_one_pass():
-    packed, chunked = new_stage(), new_stage(chunk=3)
+    packed, chunked = new_stage(), new_stage(char_chunk=3)
     assert_same(
         gradients(chunked, [pairs(chunked, 0, 1)]), gradients(packed, [pairs(packed, 0, 1)])
     )
 
 
 def test_per_character_divides_by_what_is_predicted():
-    stage = new_stage(per_character=True, loss="simpo", beta=2.0, target=0.5)
+    stage = new_stage(per_character=True, loss_type="simpo", beta=2.0, simpo_gamma=0.5)
     batch = pairs(stage, 0)
     stage.log = lambda *_, **__: None
     counts = [sum(int((patch > 0).sum()) for patch in p[1:]) for p in (CHOSEN[0], REJECTED[0])]

@@ -34,7 +34,7 @@ BY_HAND = [
 
 @pytest.mark.parametrize(("loss", "pair", "expected"), BY_HAND)
 def test_losses_worked_out_by_hand(loss, pair, expected):
-    found = preference_loss(*(nats(value) for value in pair), loss=loss)
+    found = preference_loss(*(nats(value) for value in pair), loss_type=loss)
     assert found.loss.item() == pytest.approx(expected, rel=1e-12)
 
 
@@ -49,20 +49,20 @@ def test_pairs_do_not_mix():
 def test_at_a_tie_both_pieces_pull_alike(loss):
     """-log sigmoid has slope -1/2 at 0, so beta/2 = 0.05 each: the penalty has no say yet."""
     chosen, rejected, *reference = map(nats, TIED)
-    preference_loss(chosen, rejected, *reference, loss=loss).loss.sum().backward()
+    preference_loss(chosen, rejected, *reference, loss_type=loss).loss.sum().backward()
     assert chosen.grad.item() == pytest.approx(-0.05)
     assert rejected.grad.item() == pytest.approx(0.05)
 
 
 def test_a_chosen_piece_that_lost_is_pulled_up_eleven_times_as_hard():
     chosen, rejected, *reference = map(nats, LOST)
-    preference_loss(chosen, rejected, *reference, penalty=10.0).loss.sum().backward()
+    preference_loss(chosen, rejected, *reference, dpop_lambda=10.0).loss.sum().backward()
     assert chosen.grad.item() / rejected.grad.item() == pytest.approx(-11)
 
 
 def test_the_reference_is_not_used_by_simpo():
     chosen, rejected, *reference = map(nats, LOST)
-    preference_loss(chosen, rejected, *reference, loss="simpo").loss.sum().backward()
+    preference_loss(chosen, rejected, *reference, loss_type="simpo").loss.sum().backward()
     assert [value.grad for value in reference] == [None, None]
 
 
@@ -79,4 +79,4 @@ def test_what_is_watched():
 
 def test_another_name_is_refused():
     with pytest.raises(ValueError, match="not kto"):
-        preference_loss(*map(nats, TIED), loss="kto")
+        preference_loss(*map(nats, TIED), loss_type="kto")

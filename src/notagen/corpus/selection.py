@@ -24,15 +24,15 @@ class Rules:
         min_bars: shorter pieces are left out.
         similarity: a piece that has so much in common with an earlier one (share of their
             shingles, see :mod:`notagen.corpus.dedup`) is a duplicate.
-        validation_share: share of the pieces that goes to the validation split.
+        validation_fraction: share of the pieces that goes to the validation split.
     """
 
     min_bars: int = 8
     similarity: float = 0.6
-    validation_share: float = 0.1
+    validation_fraction: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("similarity", "validation_share"):
+        for name in ("similarity", "validation_fraction"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"rules.{name}={getattr(self, name)} is not between 0 and 1")
         if self.similarity == 0:
@@ -86,4 +86,4 @@ class Selection:
     def _split(self, piece: str) -> str:
         """A piece's split depends on its name alone: adding scores moves none of the others."""
         place = int.from_bytes(hashlib.sha256(piece.encode()).digest()[:8]) / 2**64
-        return "validation" if place < self.rules.validation_share else "train"
+        return "validation" if place < self.rules.validation_fraction else "train"

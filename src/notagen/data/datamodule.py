@@ -31,7 +31,7 @@ class CorpusData(L.LightningDataModule):
         transpose: which keys are drawn.
         workers: loader processes.
         seed: seed of order, keys and windows.
-        select: which pieces to take, as an expression over the columns of the corpus
+        where: which pieces to take, as an expression over the columns of the corpus
             (``composer == "Haydn, Joseph" and voices == 4``); None for all.
         batch_patches: patches a step on each rank, about, in place of ``batch_size`` pieces.
     """
@@ -46,7 +46,7 @@ class CorpusData(L.LightningDataModule):
         transpose: Transpose,
         workers: int,
         seed: int,
-        select: str | None = None,
+        where: str | None = None,
         batch_patches: int | None = None,
     ) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class CorpusData(L.LightningDataModule):
         self.transpose: Transpose = transpose
         self.workers = workers
         self.seed = seed
-        self.select = select
+        self.where = where
         self.batch_patches = batch_patches
 
     @property
@@ -74,8 +74,8 @@ class CorpusData(L.LightningDataModule):
         held_out = self._rows("validation")
         assert self.trainer is not None
         ranks = self.trainer.world_size
-        if self.select is not None and not len(rows):
-            raise UserError(f"{self.path} has no training piece with {self.select}")
+        if self.where is not None and not len(rows):
+            raise UserError(f"{self.path} has no training piece with {self.where}")
         if len(rows) < self.batch_size * ranks:
             raise UserError(
                 f"{self.path} has {len(rows)} training pieces to choose from, fewer than one batch "
@@ -84,7 +84,7 @@ class CorpusData(L.LightningDataModule):
         if len(held_out) == 0:
             raise UserError(
                 f"{self.path} has no validation pieces to choose from; prepare it with a larger "
-                "validation_share, or widen stage.data.select"
+                "validation_fraction, or widen stage.data.where"
             )
         self.train_pieces = self._to_train_on(rows)
         self.validation_pieces = self._to_validate(held_out)
@@ -139,4 +139,4 @@ class CorpusData(L.LightningDataModule):
         return validation_pieces(rows, self.patch_length, self.prompted)
 
     def _rows(self, split: str) -> Dataset:
-        return storage.read(self.path, split, self.select)
+        return storage.read(self.path, split, self.where)

@@ -107,7 +107,7 @@ def read(path: Path, split: str, chosen: str | None = None) -> Dataset:
     if split not in splits:
         raise UserError(
             f"the corpus at {path} has no {split} split, only {', '.join(splits)}; `python -m "
-            "notagen.prepare` makes it anew (overwrite=true) with another rules.validation_share"
+            "notagen.prepare` makes it anew (overwrite=true) with another rules.validation_fraction"
         )
     return splits[split] if chosen is None else select(splits[split], chosen)
 

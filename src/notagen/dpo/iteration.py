@@ -74,15 +74,13 @@ def prepare(fabric: L.Fabric, config: DictConfig, policy: str, out: Path) -> Non
     if (out / last).exists():
         return
     prompted = known_prompts(Path(policy)) != []
-    held_out = storage.read(Path(config.corpus.prepared), "validation", stage.data.select)
+    held_out = storage.read(Path(config.corpus.prepared), "validation", stage.data.where)
     if not len(held_out):
-        raise UserError(
-            f"{config.corpus.prepared} has no validation piece with {stage.data.select}"
-        )
+        raise UserError(f"{config.corpus.prepared} has no validation piece with {stage.data.where}")
     prompts = prompt_groups(
         Path(config.corpus.prepared),
-        stage.data.select,
-        stage.samples.fewest_real,
+        stage.data.where,
+        stage.samples.min_real,
         prompted=prompted,
     )
     if fabric.is_global_zero:
@@ -130,8 +128,8 @@ def _sample(
         journal,
         build(config.sampling, align=settings.align),
         seed=1000 * config.seed + config.iteration,
-        rows=settings.rows,
-        most_patches=settings.most_patches,
+        batch_size=settings.batch_size,
+        max_patches=settings.max_patches,
         rank=fabric.global_rank,
         ranks=fabric.world_size,
     )
@@ -162,7 +160,7 @@ def _score(
     for target in track(prompts, "scoring"):
         own = [sample for sample in written if sample.target == target.name]
         scored, similarity = score_group(
-            own, target, encoder, judge, preferences.most_similar, preferences.most_strayed
+            own, target, encoder, judge, preferences.max_similarity, preferences.max_misaligned
         )
         rows += scored
         similarities.append(similarity._asdict())
@@ -197,7 +195,7 @@ def _prefer(written: Sequence[Sample], config: DictConfig, out: Path) -> None:
             "score": piece.score,
             "text": texts[piece.number],
         }
-        for group, preferences in enumerate(groups(candidates, settings.share, settings.pairing))
+        for group, preferences in enumerate(groups(candidates, settings.fraction, settings.pairing))
         for role, pieces in preferences._asdict().items()
         for piece in pieces
     ]
@@ -229,7 +227,7 @@ def _report(
         policy,
         scored,
         read_rows(out / "similarity.parquet"),
-        config.stage.preferences.most_similar,
+        config.stage.preferences.max_similarity,
         likelihood(model, real).bits_per_character,
         before,
     )
@@ -251,7 +249,7 @@ def check_settings(fabric: L.Fabric, config: DictConfig, policy: str, out: Path)
         "corpus": config.corpus.prepared,
         "reward": config.reward.weights,
         "judge": config.stage.judge,
-        "select": config.stage.data.select,
+        "where": config.stage.data.where,
         **{f"sampling.{name}": value for name, value in plain(config.sampling).items()},
         **{f"stage.samples.{name}": value for name, value in plain(config.stage.samples).items()},
         **{f"stage.preferences.{n}": value for n, value in plain(config.stage.preferences).items()},

@@ -46,15 +46,15 @@ def preference_loss(
     reference_chosen: Tensor,
     reference_rejected: Tensor,
     *,
-    loss: LossName = "dpop",
+    loss_type: LossName = "dpop",
     beta: float = 0.1,
-    penalty: float = 10.0,
-    target: float = 1.0,
+    dpop_lambda: float = 10.0,
+    simpo_gamma: float = 1.0,
 ) -> Preference:
     """Loss of pairs of pieces, given the log-probabilities of both under policy and reference.
 
     ``dpop``: DPO-P (Pal et al. 2024, equation 3; NotaGen, section 3.3), which charges
-    ``penalty`` times what the chosen piece has lost, inside the sigmoid. ``dpo``: the same
+    ``dpop_lambda`` times what the chosen piece has lost, inside the sigmoid. ``dpo``: the same
     without (Rafailov et al. 2023, equation 7). ``simpo``: no reference, a margin to reach
     (Meng et al. 2024, equation 6; give it log-probabilities per character). ``ipo``: the squared
     distance from the margin 1/(2 beta) (Azar et al. 2023, equation 17).
@@ -65,21 +65,21 @@ def preference_loss(
     Args:
         chosen, rejected, reference_chosen, reference_rejected: [pairs], nats: summed over a piece,
             or divided by its length.
-        loss: which one.
+        loss_type: which one.
         beta: how strongly the policy is held to the reference; for ``simpo``, the scale.
-        penalty: of ``dpop``, lambda.
-        target: margin that ``simpo`` asks for, gamma.
+        dpop_lambda: of ``dpop``, lambda.
+        simpo_gamma: margin that ``simpo`` asks for, gamma.
     """
     gained, gained_rejected = chosen - reference_chosen, rejected - reference_rejected
     lost = F.threshold(-gained, _TIE, 0.0)
-    if loss == "dpop":
-        value = -F.logsigmoid(beta * (gained - gained_rejected - penalty * lost))
-    elif loss == "dpo":
+    if loss_type == "dpop":
+        value = -F.logsigmoid(beta * (gained - gained_rejected - dpop_lambda * lost))
+    elif loss_type == "dpo":
         value = -F.logsigmoid(beta * (gained - gained_rejected))
-    elif loss == "simpo":
-        value = -F.logsigmoid(beta * (chosen - rejected) - target)
-    elif loss == "ipo":
+    elif loss_type == "simpo":
+        value = -F.logsigmoid(beta * (chosen - rejected) - simpo_gamma)
+    elif loss_type == "ipo":
         value = (gained - gained_rejected - 1 / (2 * beta)).square()
     else:
-        raise ValueError(f"loss is dpop, dpo, simpo or ipo, not {loss}")
+        raise ValueError(f"loss_type is dpop, dpo, simpo or ipo, not {loss_type}")
     return Preference(value, beta * gained.detach(), beta * gained_rejected.detach(), lost.detach())

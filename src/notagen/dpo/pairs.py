@@ -39,24 +39,24 @@ class Preferences(NamedTuple):
     rejected: list[Candidate]
 
 
-def choose(candidates: Sequence[Candidate], share: float) -> Preferences:
-    """The best and the worst ``share`` of pieces with one prompt, at least one of each.
+def choose(candidates: Sequence[Candidate], fraction: float) -> Preferences:
+    """The best and the worst ``fraction`` of pieces with one prompt, at least one of each.
 
     The rejected are the worst of all; the chosen the best of the rest that nothing excludes, so
     that none is both. Where no piece can be chosen, none is rejected.
     """
-    most = max(1, round(share * len(candidates)))
+    most = max(1, round(fraction * len(candidates)))
     ranked = sorted(candidates, key=lambda piece: (-piece.score, piece.number))
     eligible = [piece for piece in ranked[:-most] if not piece.excluded]
     return Preferences(eligible[:most], ranked[: -most - 1 : -1] if eligible else [])
 
 
-def groups(candidates: Iterable[Candidate], share: float, pairing: Pairing) -> list[Preferences]:
+def groups(candidates: Iterable[Candidate], fraction: float, pairing: Pairing) -> list[Preferences]:
     """Best and worst of each prompt; ``across`` makes one group of them all."""
     by_prompt: dict[str, list[Candidate]] = {}
     for piece in candidates:
         by_prompt.setdefault(piece.prompt, []).append(piece)
-    found = [choose(pieces, share) for pieces in by_prompt.values()]
+    found = [choose(pieces, fraction) for pieces in by_prompt.values()]
     if pairing == "within":
         return [group for group in found if group.chosen]
     chosen = [piece for group in found for piece in group.chosen]

@@ -57,7 +57,7 @@ def figures(
     policy: str,
     rows: Sequence[Mapping[str, Any]],
     similarities: Sequence[Mapping[str, float]],
-    most_similar: float,
+    max_similarity: float,
     bits_per_character: float,
     before: Sequence[Figures],
 ) -> Figures:
@@ -82,7 +82,7 @@ def figures(
         misaligned_bars=sum(r["misaligned_bars"] for r in read) / sum(r["bars"] for r in read),
         strayed_bars=sum(r["strayed_bars"] for r in read) / sum(r["bars"] for r in read),
         unreadable=1 - len(read) / len(rows),
-        copies=fmean((row["closest"] or 0) > most_similar for row in read),
+        copies=fmean((row["closest"] or 0) > max_similarity for row in read),
         longest_run=fmean(row["longest_run"] for row in read),
         long_runs=fmean(row["longest_run"] >= LONG_RUN for row in read),
         self_similarity=_mean_of_known(found["written"] for found in similarities),

@@ -30,30 +30,30 @@ class PromptGroup(NamedTuple):
 
 
 def prompt_groups(
-    corpus: Path, select: str | None, fewest: int, *, prompted: bool
+    corpus: Path, where: str | None, min_real: int, *, prompted: bool
 ) -> list[PromptGroup]:
-    """The prompts of a corpus that have at least ``fewest`` real pieces to be compared with.
+    """The prompts of a corpus that have at least ``min_real`` real pieces to be compared with.
 
     Args:
         corpus: a prepared one.
-        select: which of its pieces, as an expression over its columns; None for all.
-        fewest: real pieces a prompt must have.
+        where: which of its pieces, as an expression over its columns; None for all.
+        min_real: real pieces a prompt must have.
         prompted: whether the policy takes prompts; otherwise there is one target, of all pieces.
 
     Raises:
         UserError: there is none.
     """
     found: dict[str, PromptGroup] = {}
-    for row in storage.read(corpus, "train", select):
+    for row in storage.read(corpus, "train", where):
         prompt = prompt_of(row) if prompted else ()
         text = str(prompt) if prompt else ""
         target = found.setdefault(text, PromptGroup(", ".join(prompt), text, []))
         target.real.append(row["text"])
-    enough = [target for _, target in sorted(found.items()) if len(target.real) >= fewest]
+    enough = [target for _, target in sorted(found.items()) if len(target.real) >= min_real]
     if not enough:
         raise UserError(
-            f"no prompt has {fewest} pieces in {corpus} to compare with; widen stage.data.select "
-            "or lower stage.samples.fewest_real"
+            f"no prompt has {min_real} pieces in {corpus} to compare with; widen stage.data.where "
+            "or lower stage.samples.min_real"
         )
     return enough
 
@@ -108,21 +108,21 @@ def write_share(
     journal: SampleJournal,
     sampling: Sampling,
     seed: int,
-    rows: int,
-    most_patches: int,
+    batch_size: int,
+    max_patches: int,
     rank: int,
     ranks: int,
 ) -> Iterator[Sample]:
     """Write what is missing of one rank's share of the pieces; yield each as it is on disk.
 
-    Which pieces come out does not depend on ranks, rows, or where an earlier run stopped.
+    Which pieces come out does not depend on ranks, batch size, or where an earlier run stopped.
 
     Args:
         model: the policy.
         asked: the target of each piece of the iteration.
         done: numbers of the pieces that are on disk.
         journal: where to add those that are not.
-        sampling, seed, rows, most_patches: as in :func:`generate`.
+        sampling, seed, batch_size, max_patches: as in :func:`generate`.
         rank: which share.
         ranks: how many there are.
     """
@@ -132,8 +132,8 @@ def write_share(
         [prompts[number].prompt for number in missing],
         sampling,
         seed,
-        rows,
-        most_patches,
+        batch_size,
+        max_patches,
         numbers=missing,
     )
     for piece in written:

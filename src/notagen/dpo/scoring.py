@@ -47,8 +47,8 @@ def score_group(
     target: PromptGroup,
     encoder: Features,
     judge: Features | None,
-    most_similar: float,
-    most_strayed: float,
+    max_similarity: float,
+    max_misaligned: float,
 ) -> tuple[list[Scored], Similarity]:
     """Score the pieces written for one target.
 
@@ -57,8 +57,8 @@ def score_group(
         target: what they were asked to be.
         encoder: whose scores make preferences.
         judge: whose scores are only reported.
-        most_similar: cosine with a real piece above which a piece counts as its copy.
-        most_strayed: share of bars that did not agree as first drawn above which a piece is not
+        max_similarity: cosine with a real piece above which a piece counts as its copy.
+        max_misaligned: share of bars that did not agree as first drawn above which a piece is not
             chosen.
     """
     tunes = {sample.number: tune for sample in samples if (tune := readable(sample.text))}
@@ -82,10 +82,10 @@ def score_group(
         aligned = tune.complete_rests().aligned_bars()
         if not sample.complete:
             excluded = "not finished"
-        elif sample.strayed > most_strayed * len(aligned):
+        elif sample.strayed > max_misaligned * len(aligned):
             excluded = "too many bars drawn again"
         else:
-            excluded = exclusion(tune, closest, most_similar)
+            excluded = exclusion(tune, closest, max_similarity)
         rows.append(
             Scored(
                 number=sample.number,
@@ -129,19 +129,19 @@ def readable(text: str) -> Tune | None:
     return tune
 
 
-def exclusion(tune: Tune, closest: float, most_similar: float = 0.95) -> str:
+def exclusion(tune: Tune, closest: float, max_similarity: float = 0.95) -> str:
     """The first of the three published rules that a piece breaks, as a phrase; empty if none.
 
     Args:
         tune: the piece; rests may be left out.
         closest: cosine with the nearest real piece.
-        most_similar: above it, a piece counts as a copy.
+        max_similarity: above it, a piece counts as a copy.
     """
     parts = tune.complete_rests().alignment()
     disagreeing = [name for name, agrees in parts._asdict().items() if not agrees]
     if disagreeing:
         return f"voices disagree in {', '.join(disagreeing).replace('_', ' ')}"
-    if closest > most_similar:
+    if closest > max_similarity:
         return "copy of a real piece"
     torn = scattered_instrument(tune)
     return f"staves of {torn} stand apart" if torn else ""

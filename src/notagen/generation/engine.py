@@ -44,14 +44,14 @@ def generate(
     prompts: Sequence[str],
     sampling: Sampling | None = None,
     seed: int = 0,
-    rows: int = 8,
-    most_patches: int = 4096,
+    batch_size: int = 8,
+    max_patches: int = 4096,
     form: Form | None = None,
     numbers: Sequence[int] | None = None,
     quantize: Quantize | None = None,
-    graphs: bool = False,
+    cuda_graphs: bool = False,
 ) -> Iterator[GeneratedPiece]:
-    """Write a piece from each prompt, ``rows`` at a time; yield each one as it ends.
+    """Write a piece from each prompt, ``batch_size`` at a time; yield each one as it ends.
 
     A piece depends on its prompt, its number, the form and the seed, not on what is written
     beside it.
@@ -63,32 +63,32 @@ def generate(
         sampling: how characters are drawn, and which bars are drawn again; as published, and
             bars until their voices agree, when None.
         seed: of all draws.
-        rows: pieces in the batch; ended ones make room for the next.
-        most_patches: where to stop a piece that does not end.
+        batch_size: pieces in the batch; ended ones make room for the next.
+        max_patches: where to stop a piece that does not end.
         form: what is asked of every piece beyond its prompt.
         numbers: of the pieces, to write some of a larger set; 0, 1, 2 and so on when None.
         quantize: ``int8`` rounds matrices to eight bits: faster where a processor reads a large
             model's weights, and not quite the same model.
-        graphs: replay each step as one CUDA graph.
+        cuda_graphs: replay each step as one CUDA graph.
 
     Yields:
         Pieces in the order in which they end.
 
     Raises:
-        UserError: ``quantize`` or ``graphs`` is not possible with the model's device or type.
+        UserError: ``quantize`` or ``cuda_graphs`` is not possible with the model's device or type.
     """
     sampling = sampling or Sampling()
     waiting: deque[GenerationRow] = deque()
     for index, prompt in zip(numbers or range(len(prompts)), prompts, strict=True):
-        piece = GenerationRow(index, prompt, form, sampling, seed, most_patches)
+        piece = GenerationRow(index, prompt, form, sampling, seed, max_patches)
         if piece.finish_reason is None:
             waiting.append(piece)
         else:
             yield GeneratedPiece(index, prompt, piece.finish_reason, piece.stats)
-    pieces = [waiting.popleft() for _ in range(min(rows, len(waiting)))]
+    pieces = [waiting.popleft() for _ in range(min(batch_size, len(waiting)))]
     if not pieces:
         return
-    decoder = Decoder(model.eval(), len(pieces), quantize, graphs=graphs)
+    decoder = Decoder(model.eval(), len(pieces), quantize, cuda_graphs=cuda_graphs)
     for row, piece in enumerate(pieces):
         piece.prefill(decoder, row)
     while pieces:

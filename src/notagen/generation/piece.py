@@ -189,7 +189,7 @@ class GenerationRow:
         form: what is asked of the rest.
         sampling: how characters are drawn and lines are drawn again.
         seed: of all draws.
-        most_patches: where to stop a piece that does not end.
+        max_patches: where to stop a piece that does not end.
     """
 
     def __init__(
@@ -199,13 +199,13 @@ class GenerationRow:
         form: Form | None,
         sampling: Sampling,
         seed: int,
-        most_patches: int,
+        max_patches: int,
     ) -> None:
         self.index = index
         self.draft = PartialPiece(prompt, form, voices_in_place=sampling.align == "enforce")
         self.sampling = sampling
         self.seed = seed
-        self.most_patches = most_patches
+        self.max_patches = max_patches
         self.stats = GenerationStats()
         self.finish_reason: FinishReason | None = (
             FinishReason.COMPLETE if self.draft.marks.complete else None
@@ -255,7 +255,7 @@ class GenerationRow:
         self.stats.kept_patches = len(draft) - self._given
         if draft.marks.complete:
             self.finish_reason = FinishReason.COMPLETE
-        elif len(draft) >= self.most_patches:
+        elif len(draft) >= self.max_patches:
             self._stop(FinishReason.TOO_LONG)
         elif decoder.lengths[row] == decoder.patch_length:
             self._read(decoder, row, unchanged=len(draft))
@@ -263,7 +263,7 @@ class GenerationRow:
     def _proofread(self, decoder: Decoder, row: int) -> None:
         draft = self.draft
         enforce = self.sampling.align == "enforce"
-        to_its_end = not enforce or self._resamples == self.sampling.tries
+        to_its_end = not enforce or self._resamples == self.sampling.max_resamples
         line_ended = draft.line.endswith("\n")
         if not line_ended and (to_its_end or not draft.bar_ended):
             return
@@ -281,7 +281,10 @@ class GenerationRow:
     def _draw_again(self, offset: int, decoder: Decoder, row: int) -> None:
         self._resamples += 1
         self.stats.resamples += 1
-        if self._resamples % _RESAMPLES_PER_VOICE == 0 or self._resamples == self.sampling.tries:
+        if (
+            self._resamples % _RESAMPLES_PER_VOICE == 0
+            or self._resamples == self.sampling.max_resamples
+        ):
             offset = 0
         self.draft.rewind(offset)
         held = len(self.draft) - self._left_out

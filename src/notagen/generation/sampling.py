@@ -40,7 +40,7 @@ class Sampling:
         temperature_first: apply the temperature before the filters, as most programs do.
         align: what to do about bars whose voices do not agree: nothing, count them, or draw them
             again until they do.
-        tries: how often a line is drawn again before it is repaired by rule.
+        max_resamples: how often a line is drawn again before it is repaired by rule.
 
     Raises:
         UserError: (a ValueError) one of them is out of range.
@@ -51,7 +51,7 @@ class Sampling:
     temperature: float = 1.2
     temperature_first: bool = False
     align: Align = "enforce"
-    tries: int = 32
+    max_resamples: int = 32
 
     def __post_init__(self) -> None:
         if not (1 <= self.top_k <= VOCABULARY and 0 < self.top_p <= 1 and self.temperature > 0):
@@ -59,10 +59,10 @@ class Sampling:
                 f"sampling needs top_k from 1 to {VOCABULARY}, top_p in (0, 1] and a positive "
                 f"temperature, not {self.top_k}, {self.top_p} and {self.temperature}"
             )
-        if self.align not in ("off", "report", "enforce") or self.tries < 0:
+        if self.align not in ("off", "report", "enforce") or self.max_resamples < 0:
             raise UserError(
-                "sampling needs align=off, report or enforce and tries of 0 or more, not "
-                f"{self.align} and {self.tries}"
+                "sampling needs align=off, report or enforce and max_resamples of 0 or more, not "
+                f"{self.align} and {self.max_resamples}"
             )
 
     def draw(self, logits: Tensor, uniform: Sequence[float]) -> list[int]:

@@ -45,15 +45,15 @@ class NotaGen(
         self.char_decoder = CharDecoder(config)
 
     def forward(
-        self, patches: Tensor, lengths: Sequence[int] | Tensor, chunk: int | None = None
+        self, patches: Tensor, lengths: Sequence[int] | Tensor, char_chunk: int | None = None
     ) -> Tensor:
         """Negative log-likelihood of every character of a packed batch.
 
         Args:
             patches: integer [patches, 16], the pieces one after another, no padding patches.
             lengths: patches of each piece, each from 2 to `patch_length`.
-            chunk: when training, hold the char level's activations of only so many patches at a
-                time; the loss must then weigh all characters alike (see `chunked`).
+            char_chunk: when training, hold the char level's activations of only so many patches at
+                a time; the loss must then weigh all characters alike (see `chunked`).
 
         Returns:
             [patches, 16] in nats. Zero for padding and for the first patch of each piece, which
@@ -67,17 +67,17 @@ class NotaGen(
         follows = follows_a_patch(lengths, patches.device)
         precedes = follows.roll(-1)
         vectors = self.patch_decoder(patches[precedes], [n - 1 for n in lengths])
-        if chunk and torch.is_grad_enabled():
-            nll = chunked_nll(self.char_decoder, vectors, patches[follows], chunk)
+        if char_chunk and torch.is_grad_enabled():
+            nll = chunked_nll(self.char_decoder, vectors, patches[follows], char_chunk)
         else:
             nll = self.char_decoder(vectors, patches[follows])
         every: Tensor = nll.new_zeros(patches.shape).masked_scatter(follows[:, None], nll)
         return every
 
-    def loss(self, pieces: Sequence[Piece], chunk: int | None = None) -> Tensor:
+    def loss(self, pieces: Sequence[Piece], char_chunk: int | None = None) -> Tensor:
         """Mean negative log-likelihood of a predicted character, a scalar in nats."""
         patches, lengths = self.pack(pieces)
-        nll: Tensor = self(patches, lengths, chunk)
+        nll: Tensor = self(patches, lengths, char_chunk)
         return nll.sum() / predicted(patches, lengths).sum()
 
     def log_prob(self, pieces: Sequence[Piece]) -> Tensor:

@@ -52,7 +52,8 @@ class EncoderConfig:
         feature_size: length of a piece's vector.
         patch_length: longest segment, in bar patches.
         dropout: probability in training, on embeddings, attention weights and residual branches.
-        reach: patches on each side that a patch is mixed with before attention; 0 as published.
+        conv_radius: patches on each side that a patch is mixed with before attention; 0 as
+            published.
     """
 
     layers: int
@@ -60,7 +61,7 @@ class EncoderConfig:
     feature_size: int
     patch_length: int
     dropout: float = 0.1
-    reach: int = 0
+    conv_radius: int = 0
 
 
 class BarEmbedding(nn.Module):
@@ -100,8 +101,8 @@ class MusicEncoder(
         super().__init__()
         self.config = config
         self.embedding = BarEmbedding(config.hidden_size)
-        if config.reach:
-            self.neighbours = LocalConv(config.hidden_size, config.reach)
+        if config.conv_radius:
+            self.neighbours = LocalConv(config.hidden_size, config.conv_radius)
         sizes = BertConfig(
             vocab_size=1,
             hidden_size=config.hidden_size,
@@ -141,7 +142,7 @@ class MusicEncoder(
             float32 [patches, hidden].
         """
         vectors = self.embedding(patches.long())
-        if self.config.reach:
+        if self.config.conv_radius:
             vectors = self.neighbours(vectors, lengths)
         embedded = pad_sequence(vectors.split(lengths), batch_first=True)
         real = torch.arange(embedded.shape[1]) < torch.tensor(lengths)[:, None]
@@ -206,13 +207,13 @@ class LocalConv(nn.Module):
 
     Args:
         hidden_size: of the vectors.
-        reach: patches looked at on each side.
+        radius: patches looked at on each side.
     """
 
-    def __init__(self, hidden_size: int, reach: int) -> None:
+    def __init__(self, hidden_size: int, radius: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(hidden_size)
-        self.mix = nn.Conv1d(hidden_size, 4 * hidden_size, 2 * reach + 1, padding=reach)
+        self.mix = nn.Conv1d(hidden_size, 4 * hidden_size, 2 * radius + 1, padding=radius)
         self.out = nn.Linear(4 * hidden_size, hidden_size)
 
     def forward(self, vectors: Tensor, lengths: Sequence[int]) -> Tensor:
@@ -247,14 +248,14 @@ def segments(piece: int, patches: BarPatches, length: int) -> Iterator[Segment]:
         yield Segment(piece, patches[begin : begin + length], min(length, count - start))
 
 
-def segment_batches(parts: Sequence[Segment], most_patches: int) -> Iterator[list[Segment]]:
+def segment_batches(parts: Sequence[Segment], max_patches: int) -> Iterator[list[Segment]]:
     """Group segments, shortest first, so that a group padded to its longest has so many patches.
 
     A group has at least one segment.
     """
     group: list[Segment] = []
     for part in sorted(parts, key=lambda part: len(part.patches)):
-        if group and (len(group) + 1) * len(part.patches) > most_patches:
+        if group and (len(group) + 1) * len(part.patches) > max_patches:
             yield group
             group = []
         group.append(part)

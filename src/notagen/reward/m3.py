@@ -49,10 +49,11 @@ class M3(nn.Module):
     """A music encoder and what trains it.
 
     Args:
-        layers, hidden_size, feature_size, patch_length, dropout, reach: of the encoder.
+        layers, hidden_size, feature_size, patch_length, dropout, conv_radius: of the encoder.
         decoder_layers: blocks of the char decoder.
         decoder_size: width of the char decoder, a multiple of 64.
-        restored: patches restored a step, drawn from those hidden: the char decoder is what costs.
+        patches_per_step: patches restored a step, drawn from those hidden: the char decoder is what
+            costs.
     """
 
     def __init__(
@@ -62,19 +63,19 @@ class M3(nn.Module):
         feature_size: int,
         patch_length: int,
         dropout: float,
-        reach: int,
+        conv_radius: int,
         decoder_layers: int,
         decoder_size: int,
-        restored: int,
+        patches_per_step: int,
     ) -> None:
         super().__init__()
         self.encoder = MusicEncoder(
-            EncoderConfig(layers, hidden_size, feature_size, patch_length, dropout, reach)
+            EncoderConfig(layers, hidden_size, feature_size, patch_length, dropout, conv_radius)
         )
         self.encoder.projection.requires_grad_(False)  # fitted when training has ended
         self.decoder = BarCharDecoder(decoder_layers, decoder_size, hidden_size)
         self.proofreader = nn.Linear(hidden_size, 1)
-        self.restored = restored
+        self.patches_per_step = patches_per_step
 
     def forward(self, excerpts: Tensor, lengths: Sequence[int]) -> M3Output:
         """Hide patches, restore them from what the encoder makes of the others, and doubt those.
@@ -91,7 +92,7 @@ class M3(nn.Module):
         proofread = has_text & (task != Task.RESTORE)
         misplaced_logits = self.proofreader(hidden[proofread]).flatten()
         chosen = masked.chosen.nonzero().flatten()
-        chosen = chosen[torch.randperm(len(chosen), device=chosen.device)[: self.restored]]
+        chosen = chosen[torch.randperm(len(chosen), device=chosen.device)[: self.patches_per_step]]
         nll = self.decoder(hidden[chosen], patches[chosen])
         return M3Output(nll, patches[chosen], misplaced_logits, task[proofread] == Task.MISPLACED)
 

@@ -70,14 +70,14 @@ class OrderProbe(NamedTuple):
 
 
 def label_probe(
-    encoder: Encoder, train: Dataset, validation: Dataset, column: str, most: int
+    encoder: Encoder, train: Dataset, validation: Dataset, column: str, max_per_label: int
 ) -> LabelProbe:
     """Fit logistic regression on the training pieces, score it on the validation pieces.
 
-    Pieces without the label are left out, and those beyond ``most`` with the same label.
+    Pieces without the label are left out, and those beyond ``max_per_label`` with the same label.
     ``collection`` is the first folder of a piece's name.
     """
-    fitted, scored = (_labelled(rows, column, most) for rows in (train, validation))
+    fitted, scored = (_labelled(rows, column, max_per_label) for rows in (train, validation))
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     model.fit(encoder.encode([text for text, _ in fitted]).numpy(), [label for _, label in fitted])
     truth = [label for _, label in scored]
@@ -94,15 +94,21 @@ def label_probe(
 
 
 def order_probe(
-    encoder: Encoder, train: Dataset, validation: Dataset, fewest_real: int, most: int, seed: int
+    encoder: Encoder,
+    train: Dataset,
+    validation: Dataset,
+    min_real: int,
+    max_per_label: int,
+    seed: int,
 ) -> list[OrderProbe]:
     """Compare held-out pieces, real and corrupted, with the training pieces of their kind.
 
-    Kinds are period, composer and instrumentation; those with fewer than ``fewest_real`` training
-    pieces, or with no held-out piece, are left out, as are pieces of a kind beyond ``most``.
+    Kinds are period, composer and instrumentation; those with fewer than ``min_real`` training
+    pieces, or with no held-out piece, are left out, as are pieces of a kind beyond
+    ``max_per_label``.
     """
-    real, held_out = (_by_kind(rows, most) for rows in (train, validation))
-    kinds = [kind for kind, texts in real.items() if len(texts) >= fewest_real and kind in held_out]
+    real, held_out = (_by_kind(rows, max_per_label) for rows in (train, validation))
+    kinds = [kind for kind, texts in real.items() if len(texts) >= min_real and kind in held_out]
     return [_order(encoder, kind, real[kind], held_out[kind], seed) for kind in kinds]
 
 
@@ -130,9 +136,9 @@ def _order(
     )
 
 
-def _labelled(rows: Dataset, column: str, most: int) -> list[tuple[str, str]]:
+def _labelled(rows: Dataset, column: str, max_per_label: int) -> list[tuple[str, str]]:
     """Texts and labels of the pieces that have one."""
-    groups = _grouped(rows, lambda row: _label(row, column), most)
+    groups = _grouped(rows, lambda row: _label(row, column), max_per_label)
     return [(text, label) for label, texts in groups.items() if label for text in texts]
 
 
@@ -140,16 +146,18 @@ def _label(row: dict[str, Any], column: str) -> str:
     return collection_of(row["piece"]) if column == "collection" else str(row[column])
 
 
-def _by_kind(rows: Dataset, most: int) -> dict[str, list[str]]:
-    return _grouped(rows, lambda row: ", ".join(filter(None, prompt_of(row))) or "no labels", most)
+def _by_kind(rows: Dataset, max_per_label: int) -> dict[str, list[str]]:
+    return _grouped(
+        rows, lambda row: ", ".join(filter(None, prompt_of(row))) or "no labels", max_per_label
+    )
 
 
 def _grouped(
-    rows: Dataset, name: Callable[[dict[str, Any]], str], most: int
+    rows: Dataset, name: Callable[[dict[str, Any]], str], max_per_label: int
 ) -> dict[str, list[str]]:
-    """The first ``most`` texts of each name."""
+    """The first ``max_per_label`` texts of each name."""
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for row in rows:
-        if len(texts := groups[name(row)]) < most:
+        if len(texts := groups[name(row)]) < max_per_label:
             texts.append(row["text"])
     return dict(groups)

@@ -36,10 +36,10 @@ class DPO(LanguageModel):
         model: the policy, at first equal to the reference.
         optimizer, schedule: as in pre-training.
         seed: as in pre-training; nothing is drawn here.
-        loss, beta, penalty, target: as in :func:`preference_loss`.
+        loss_type, beta, dpop_lambda, simpo_gamma: as in :func:`preference_loss`.
         per_character: divide the log-probability of a piece by its number of characters.
-        chunk: None runs each pair through the model in one pass; a number runs piece after piece,
-            holding the activations of so many patches at a time.
+        char_chunk: None runs each pair through the model in one pass; a number runs piece after
+            piece, holding the activations of so many patches at a time.
     """
 
     def __init__(
@@ -48,18 +48,18 @@ class DPO(LanguageModel):
         optimizer: MakeOptimizer,
         schedule: MakeSchedule,
         seed: int,
-        loss: LossName,
+        loss_type: LossName,
         beta: float,
-        penalty: float,
-        target: float,
+        dpop_lambda: float,
+        simpo_gamma: float,
         per_character: bool,
-        chunk: int | None = None,
+        char_chunk: int | None = None,
     ) -> None:
-        super().__init__(model.eval(), optimizer, schedule, seed, chunk)
-        self.loss: LossName = loss
+        super().__init__(model.eval(), optimizer, schedule, seed, char_chunk)
+        self.loss_type: LossName = loss_type
         self.beta = beta
-        self.penalty = penalty
-        self.target = target
+        self.dpop_lambda = dpop_lambda
+        self.simpo_gamma = simpo_gamma
         self.per_character = per_character
 
     def on_train_batch_start(self, batch: Pairs, index: int) -> None:  # type: ignore[override]
@@ -81,10 +81,10 @@ class DPO(LanguageModel):
             rejected,
             reference_chosen,
             reference_rejected,
-            loss=self.loss,
+            loss_type=self.loss_type,
             beta=self.beta,
-            penalty=self.penalty,
-            target=self.target,
+            dpop_lambda=self.dpop_lambda,
+            simpo_gamma=self.simpo_gamma,
         )
         loss = found.loss.mean()
         mean = self.finite_mean(loss)
@@ -104,11 +104,11 @@ class DPO(LanguageModel):
         The one way to it, for reference and policy, so that before the first step they tie.
         """
         lengths = batch.lengths.tolist()
-        if self.chunk is None:
+        if self.char_chunk is None:
             pieces = [*torch.split(self.model(batch.patches, lengths), lengths)]
         else:  # alone, every character of a piece weighs the same, as chunks require
             pieces = [
-                self.model(patches, [len(patches)], self.chunk)
+                self.model(patches, [len(patches)], self.char_chunk)
                 for patches in torch.split(batch.patches, lengths)
             ]
         return -torch.stack([nll.sum(dtype=torch.float64) for nll in pieces])
@@ -154,7 +154,7 @@ class DPOData(L.LightningDataModule):
             policy and reference alike.
         batch_size: pairs a step on each rank.
         seed: of the order of the pairs.
-        select: which pieces of the corpus, as in pre-training.
+        where: which pieces of the corpus, as in pre-training.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class DPOData(L.LightningDataModule):
         patch_length: int,
         batch_size: int,
         seed: int,
-        select: str | None = None,
+        where: str | None = None,
     ) -> None:
         super().__init__()
         self.path = Path(path)
@@ -172,7 +172,7 @@ class DPOData(L.LightningDataModule):
         self.patch_length = patch_length
         self.batch_size = batch_size
         self.seed = seed
-        self.select = select
+        self.where = where
         self.rows = pq.read_table(self.path / "preferences.parquet").to_pylist()
         self.pieces: dict[int, Patches] = {
             row["number"]: encode(row["text"])[:patch_length] for row in self.rows
@@ -236,4 +236,4 @@ class DPOData(L.LightningDataModule):
         )
 
     def _real(self, split: str) -> Any:
-        return storage.read(self.corpus, split, self.select)
+        return storage.read(self.corpus, split, self.where)

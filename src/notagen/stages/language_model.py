@@ -23,8 +23,8 @@ class LanguageModel(Stage):
         optimizer: makes an optimizer of named parameters.
         schedule: makes a schedule, stepped after every step, of that optimizer.
         seed: of dropout.
-        chunk: patches whose char level is run forward and backward at once, to save memory; None
-            for all of a batch.
+        char_chunk: patches whose char level is run forward and backward at once, to save memory;
+            None for all of a batch.
     """
 
     model: NotaGen
@@ -35,10 +35,10 @@ class LanguageModel(Stage):
         optimizer: MakeOptimizer,
         schedule: MakeSchedule,
         seed: int,
-        chunk: int | None = None,
+        char_chunk: int | None = None,
     ) -> None:
         super().__init__(model, optimizer, schedule, seed)
-        self.chunk = chunk
+        self.char_chunk = char_chunk
         self.validation_bits = BitsPerCharacter()
 
     def configure_model(self) -> None:
@@ -54,7 +54,7 @@ class LanguageModel(Stage):
         its sum by the mean number of characters a rank, not by its own: the average is then the
         gradient of the mean over all characters, as one process would have it.
         """
-        nll = self.model(batch.patches, batch.lengths, self.chunk)
+        nll = self.model(batch.patches, batch.lengths, self.char_chunk)
         characters = predicted(batch.patches, batch.lengths.tolist()).sum()
         loss: Tensor = nll.sum() / self.mean_over_ranks(characters.float())
         mean = self.finite_mean(loss)

@@ -59,8 +59,8 @@ class SamplePiece(L.Callback):
 
     def _write(self, model: NotaGen) -> GeneratedPiece:
         training = model.training
-        most_patches = model.config.patch_length
-        [piece] = generate(model, [self.prompt], self.sampling, self.seed, 1, most_patches)
+        max_patches = model.config.patch_length
+        [piece] = generate(model, [self.prompt], self.sampling, self.seed, 1, max_patches)
         nn.Module.train(model, training)
         return piece
 

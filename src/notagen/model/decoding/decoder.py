@@ -37,7 +37,7 @@ class Decoder:
         model: in eval mode.
         rows: how many pieces are written at once.
         quantize: what matrices are rounded to; only on a processor.
-        graphs: whether each step is one CUDA graph.
+        cuda_graphs: whether each step is one CUDA graph.
 
     Attributes:
         lengths: patches in each row so far.
@@ -49,7 +49,12 @@ class Decoder:
 
     @torch.no_grad()
     def __init__(
-        self, model: NotaGen, rows: int, quantize: Quantize | None = None, *, graphs: bool = False
+        self,
+        model: NotaGen,
+        rows: int,
+        quantize: Quantize | None = None,
+        *,
+        cuda_graphs: bool = False,
     ) -> None:
         if model.training:
             raise ValueError("decoding needs a model in eval mode: call model.eval() first")
@@ -60,7 +65,7 @@ class Decoder:
         embedding = inputs.patch_embedding
         self._inputs = embedding.weight.detach(), embedding.bias + inputs.wpe.weight
         self._head = chars.wte.weight.detach()
-        runner = select_runner(self._head, quantize, graphs=graphs)
+        runner = select_runner(self._head, quantize, cuda_graphs=cuda_graphs)
         self._patches = runner(inputs.h, inputs.ln_f, rows, config.patch_length)
         self._chars = runner(chars.h, chars.ln_f, rows, PATCH_SIZE)
         self._hidden = self._head.new_zeros(rows, config.patch_length, config.hidden_size)
@@ -153,21 +158,23 @@ class Decoder:
             )
 
 
-def select_runner(weight: Tensor, quantize: Quantize | None, *, graphs: bool) -> type[LevelRunner]:
+def select_runner(
+    weight: Tensor, quantize: Quantize | None, *, cuda_graphs: bool
+) -> type[LevelRunner]:
     """How to compute with weights of this type on their device.
 
     Args:
         weight: one of them.
         quantize: what matrices are rounded to.
-        graphs: whether with CUDA graphs.
+        cuda_graphs: whether with CUDA graphs.
 
     Raises:
         UserError: that is not possible there.
     """
     if quantize not in (None, "int8"):
         raise UserError(f"quantize must be int8 or null, not {quantize}")
-    if graphs and not weight.is_cuda:
-        raise UserError("graphs=true needs a CUDA device")
+    if cuda_graphs and not weight.is_cuda:
+        raise UserError("cuda_graphs=true needs a CUDA device")
     single = weight.device.type == "cpu" and weight.dtype == torch.float32
     if quantize and not (single and find_spec("numba")):
         raise UserError(
@@ -178,4 +185,4 @@ def select_runner(weight: Tensor, quantize: Quantize | None, *, graphs: bool) ->
         from notagen.model.decoding.numba_runner import Int8Runner, NumbaRunner
 
         return Int8Runner if quantize else NumbaRunner
-    return CudaGraphRunner if graphs else LevelRunner
+    return CudaGraphRunner if cuda_graphs else LevelRunner
