@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from overrides import small
+from tests.helpers.overrides import small
 
 
 def test_each_stage_is_compared_with_its_start_on_its_own_pieces(run, corpus, capfd):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from notagen.model import NotaGen, weights
-from overrides import small
+from tests.helpers.overrides import small
 
 
 @pytest.fixture

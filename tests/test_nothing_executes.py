@@ -14,9 +14,9 @@ import torch
 import torch.distributed.checkpoint as dcp
 import yaml
 
-from iterations import give_samples, overrides, random_start
 from notagen.model import weights
-from overrides import small
+from tests.helpers.iterations import give_samples, overrides, random_start
+from tests.helpers.overrides import small
 
 SOURCE = Path(__file__).parents[1] / "src" / "notagen"
 

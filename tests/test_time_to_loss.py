@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from benchmarks.time_to_loss import PRESETS, Run, table, works
-from overrides import small
+from tests.helpers.overrides import small
 
 RUN = Run("published", seed=0, reached=True, bits=1.9, steps=300, wall=6.0, cpu=9.0)
 

@@ -7,7 +7,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from notagen.model import ModelConfig, NotaGen
-from overrides import small
+from tests.helpers.overrides import small
 
 
 def test_pretrain_end_to_end(run, corpus, capfd):

@@ -2,11 +2,11 @@ import json
 import os
 
 import pytest
-from tests.corpus.melodies import abc, melody, musicxml
 
 from notagen.corpus.reader import last_name_first, read_composer
 from notagen.corpus.sources import folder
 from notagen.prompts import Prompt
+from tests.helpers.melodies import abc, melody, musicxml
 
 BACH = Prompt("Baroque", "Bach, Johann Sebastian", "Choral")
 

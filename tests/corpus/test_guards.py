@@ -2,9 +2,9 @@ import os
 import zipfile
 
 import pytest
-from tests.corpus.melodies import musicxml
 
 from notagen.corpus.guards import RefusedError, check
+from tests.helpers.melodies import musicxml
 
 LARGEST = 1_000_000
 BOMB = (

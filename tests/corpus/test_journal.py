@@ -1,9 +1,8 @@
-from tests.corpus.melodies import write_melodies
-
 from notagen.corpus.journal import Journal, key
 from notagen.corpus.reader import Reader, failed
 from notagen.corpus.sources import Source, folder
 from notagen.prompts import Prompt
+from tests.helpers.melodies import write_melodies
 
 
 def outcome(name):

@@ -6,9 +6,6 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.corpus.melodies import abc, melody, musicxml, write_melodies
-from tests.corpus.test_guards import BOMB
-from tests.corpus.test_workers import misbehave
 
 from notagen.corpus.build import prepare
 from notagen.corpus.engines import local, on_ray
@@ -17,6 +14,9 @@ from notagen.corpus.selection import Rules
 from notagen.corpus.sources import folder
 from notagen.corpus.workers import Failure, Limits
 from notagen.data import storage
+from tests.corpus.test_guards import BOMB
+from tests.corpus.test_workers import misbehave
+from tests.helpers.melodies import abc, melody, musicxml, write_melodies
 
 cluster_utils = pytest.importorskip("ray.cluster_utils", reason="pip install 'notagen[scale]'")
 pytestmark = pytest.mark.dist

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 import torch
-from random_pieces import random_piece
 from torch import Tensor
 
 from notagen.model import ModelConfig, NotaGen
+from tests.helpers.random_pieces import random_piece
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

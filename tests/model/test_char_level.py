@@ -1,8 +1,8 @@
 import torch
-from random_pieces import random_piece
 
 from notagen.model import ModelConfig
 from notagen.model.notagen import CharDecoder
+from tests.helpers.random_pieces import random_piece
 
 
 def test_dropout_of_inputs_is_shared_by_patches_and_biases_none():

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pieces import bar_texts, examples
 
 from notagen.notation import bar_duration, print_length, tokens
+from tests.helpers.random_scores import bar_texts, examples
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "bar_durations.json").read_text())
 

@@ -1,7 +1,7 @@
 from hypothesis import given
-from pieces import examples, tunes
 
 from notagen.notation import Bar, Tune, bar_duration
+from tests.helpers.random_scores import examples, tunes
 
 HEADER = "%%score { ( 1 2 ) 3 }\nL:1/8\nM:3/4\nK:C\nV:1\nV:2\nV:3\n"
 

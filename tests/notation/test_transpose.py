@@ -1,9 +1,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pieces import examples, sounding, tunes
 
 from notagen.notation import KEYS, Tune, semitones_between
+from tests.helpers.random_scores import examples, sounding, tunes
 
 
 def moved(bar, source, target):

@@ -3,9 +3,9 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pieces import examples, tunes
 
 from notagen.notation import Bar, NotationError, Tune
+from tests.helpers.random_scores import examples, tunes
 
 
 def music(text, voice="1"):

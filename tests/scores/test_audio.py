@@ -5,9 +5,9 @@ import wave
 
 import numpy as np
 import pytest
-from tests.scores.pieces import one_voice
 
 from notagen.scores.audio import RATE, mp3, samples, wav
+from tests.helpers.music21_scores import one_voice
 
 
 @pytest.mark.parametrize(("music", "hertz"), [("A8", 440), ("A,8", 220), ("a8", 880)])

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from tests.scores.pieces import DUET, one_voice
 
 from notagen.notation import Tune
 from notagen.scores.engrave import pdf, png, svg
+from tests.helpers.music21_scores import DUET, one_voice
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from music21 import converter, stream
-from tests.scores.pieces import DUET, corpus_score, one_voice
 
 from notagen.scores import ScoreError, from_music21, read, to_midi, to_music21, to_musicxml
+from tests.helpers.music21_scores import DUET, corpus_score, one_voice
 
 MUSIC = "c2 d2 e2 f2 | g4 c'4 |]"
 CONTAINER = '<container><rootfiles><rootfile full-path="{}"/></rootfiles></container>'

@@ -2,11 +2,11 @@
 
 import pytest
 from music21 import converter, expressions
-from tests.scores.pieces import DUET, one_voice, returned, through_musicxml
 
 from notagen.notation import Tune
 from notagen.scores import from_music21, to_midi, to_music21
 from notagen.scores.fields import parse_meter
+from tests.helpers.music21_scores import DUET, one_voice, returned, through_musicxml
 
 BARS = {
     "accidentals": "^D2 D2 =F2 _B2 | __A4 ^^c4",

@@ -2,11 +2,11 @@
 
 import pytest
 from music21 import corpus, note
-from tests.scores.pieces import corpus_score, one_voice, through_musicxml
 
 from benchmarks.agreement import Agreement, add, compare
 from notagen.notation import Tune
 from notagen.scores import from_music21, to_music21
+from tests.helpers.music21_scores import corpus_score, one_voice, through_musicxml
 
 CHORALES = [
     "bach/bwv190.7-inst.mxl",  # 15 parts

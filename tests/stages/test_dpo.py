@@ -11,7 +11,7 @@ from notagen.model import ModelConfig, NotaGen
 from notagen.patches import encode
 from notagen.stages.dpo import DPO
 from notagen.training.fsdp import shard
-from ranks import run_on_ranks
+from tests.helpers.ranks import run_on_ranks
 
 RANKS = 2
 

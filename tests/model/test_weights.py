@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from hub_stub import hub
 from notagen.config import options
 from notagen.errors import UserError
 from notagen.model import ModelConfig, NotaGen, weights
+from tests.helpers.hub_stub import hub
 
-PUBLISHED = Path(__file__).parent / "golden" / "tiny_notagen.pth"
+PUBLISHED = Path(__file__).parents[1] / "golden" / "tiny_notagen.pth"
 
 
 def same(one: NotaGen, other: NotaGen) -> bool:

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from iterations import GIVEN, PIECES, SHARE, give_samples, overrides, random_start
 from notagen.dpo.rollout import SampleJournal, read_samples
 from notagen.model.weights import load
 from notagen.patches import encode
+from tests.helpers.iterations import GIVEN, PIECES, SHARE, give_samples, overrides, random_start
 
 ROLES = ("chosen", "rejected")
 

@@ -2,13 +2,13 @@ from functools import partial
 
 import pytest
 import torch
-from random_pieces import random_piece
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
 
 from notagen.model import ModelConfig, NotaGen
 from notagen.training.fsdp import shard
-from ranks import run_on_ranks
+from tests.helpers.random_pieces import random_piece
+from tests.helpers.ranks import run_on_ranks
 
 RANKS = 2
 

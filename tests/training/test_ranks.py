@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from notagen.model import NotaGen
-from overrides import small
-from ranks import scalars, train_on_ranks
+from tests.helpers.overrides import small
+from tests.helpers.ranks import scalars, train_on_ranks
 
 pytestmark = pytest.mark.dist
 

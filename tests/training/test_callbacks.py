@@ -9,7 +9,7 @@ from notagen.data import storage
 from notagen.generation import FinishReason, GeneratedPiece, GenerationStats
 from notagen.model import ModelConfig, NotaGen, weights
 from notagen.training.sample_callback import RenderedPiece, WandbRun, show
-from overrides import small
+from tests.helpers.overrides import small
 
 
 @pytest.fixture

@@ -8,8 +8,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from tests.corpus.melodies import abc, melody, musicxml, write_melodies
-from tests.corpus.test_guards import BOMB, EXTERNAL
 
 from notagen.corpus.build import prepare
 from notagen.corpus.reader import Reader
@@ -17,6 +15,8 @@ from notagen.corpus.selection import Rules
 from notagen.corpus.sources import folder
 from notagen.corpus.workers import Limits
 from notagen.data import storage
+from tests.corpus.test_guards import BOMB, EXTERNAL
+from tests.helpers.melodies import abc, melody, musicxml, write_melodies
 
 
 def prepared(scores: Path, out: Path, rules=None, processes=2):

@@ -1,7 +1,6 @@
 import re
 
 import pytest
-from tests.corpus.melodies import abc, melody, musicxml
 
 from notagen.corpus.reader import Reader
 from notagen.corpus.sources import UNKNOWN, Source
@@ -9,6 +8,7 @@ from notagen.data.pieces import prompt_of
 from notagen.notation import Tune
 from notagen.patches import encode
 from notagen.prompts import Prompt
+from tests.helpers.melodies import abc, melody, musicxml
 
 READER = Reader(largest=1_000_000)
 

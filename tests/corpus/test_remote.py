@@ -1,12 +1,12 @@
 import fsspec
 import pytest
-from tests.corpus.melodies import write_melodies
 
 from notagen.corpus import remote
 from notagen.corpus.build import prepare
 from notagen.corpus.reader import Reader
 from notagen.corpus.sources import folder
 from notagen.data import storage
+from tests.helpers.melodies import write_melodies
 
 
 @pytest.fixture

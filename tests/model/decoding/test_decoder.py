@@ -1,11 +1,11 @@
 import pytest
 import torch
-from random_pieces import random_piece
 
 from notagen.errors import UserError
 from notagen.model import Decoder
 from notagen.model.decoding.runner import CudaGraphRunner, LevelRunner
 from notagen.patches import PATCH_SIZE
+from tests.helpers.random_pieces import random_piece
 
 
 @pytest.fixture

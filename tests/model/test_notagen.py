@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from random_pieces import random_piece
 
 from notagen.model import ModelConfig, NotaGen, predicted
 from notagen.patches import PAD
+from tests.helpers.random_pieces import random_piece
 
 
 def test_a_piece_alone_and_in_a_batch_are_worth_the_same(model, pieces):

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from music21 import articulations, chord, clef, duration, dynamics, meter, note, spanner, stream
-from tests.scores.pieces import corpus_score, through_musicxml
 
 from notagen.notation import Tune, bar_duration
 from notagen.scores import ScoreError, from_music21
+from tests.helpers.music21_scores import corpus_score, through_musicxml
 
 RECORDED = {
     # name of the recorded piece: (name in the corpus, share of its bars that are the same text)

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-native = pytest.importorskip("notagen.model.decoding.kernels")
+kernels = pytest.importorskip("notagen.model.decoding.kernels")
 
 ROWS, COLUMNS = 130, 1664  # more than are read at once, and not a multiple of it
 
@@ -19,7 +19,7 @@ def test_every_number_of_tokens_in_floats(rng, tokens):
     x, weight = (rng.standard_normal((n, COLUMNS), np.float32) for n in (tokens, ROWS))
     bias = rng.standard_normal(ROWS, np.float32)
     expected = x.astype(np.float64) @ weight.T + bias
-    np.testing.assert_allclose(native.multiply(x, (weight, bias)), expected, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(kernels.multiply(x, (weight, bias)), expected, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("tokens", [1, 2, 4, 5, 8, 9, 17])
@@ -31,12 +31,12 @@ def test_every_number_of_tokens_in_eight_bits(rng, tokens):
     x[0], weight[0] = 2047, 127
     scales, bias = (rng.random(ROWS, np.float32) for _ in range(2))
     expected = (x @ weight.T) * scales.astype(np.float64) + bias
-    found = native.multiply(x.astype(np.float32), (weight.astype(np.int8), scales, bias))
+    found = kernels.multiply(x.astype(np.float32), (weight.astype(np.int8), scales, bias))
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-2)
 
 
 def test_a_change_reaches_what_numba_has_kept():
-    """It compiles anew when native.py changes, which therefore holds a hash of what it imports."""
-    folder = Path(native.__file__).parent
-    sources = [(folder / name).read_bytes() for name in ("products.py", "vectors.py")]
-    assert sha256(b"".join(sources)).hexdigest()[:16] == native.IMPORTED
+    """It compiles anew when kernels.py changes, which therefore holds a hash of what it imports."""
+    folder = Path(kernels.__file__).parent
+    sources = [(folder / name).read_bytes() for name in ("matmul.py", "simd.py")]
+    assert sha256(b"".join(sources)).hexdigest()[:16] == kernels.IMPORTED

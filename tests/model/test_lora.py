@@ -1,9 +1,9 @@
 import pytest
 import torch
-from random_pieces import random_piece
 
 from notagen.model import Decoder, ModelConfig, NotaGen, weights
 from notagen.model.lora import LoRA, merge
+from tests.helpers.random_pieces import random_piece
 
 
 @pytest.fixture

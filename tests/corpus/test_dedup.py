@@ -1,8 +1,8 @@
 import pytest
-from tests.corpus.melodies import melody
 
 from notagen.corpus.dedup import Duplicates, shingles, signature
 from notagen.notation import KEYS, Tune
+from tests.helpers.melodies import melody
 
 HEADER = "M:4/4\nL:1/8\nK:{}\n"
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from notagen.training.checkpoints import AtomicCheckpointIO
-from overrides import small
-from ranks import scalars, start
+from tests.helpers.overrides import small
+from tests.helpers.ranks import scalars, start
 
 STAGE = Path("runs/cut/pretrain")
 LAST = STAGE / "checkpoints/last.ckpt"

@@ -8,7 +8,7 @@ from notagen.dpo.rollout import Sample, SampleJournal
 from notagen.model import ModelConfig, NotaGen
 from notagen.notation import Tune
 from notagen.reward import EncoderConfig, MusicEncoder
-from overrides import small
+from tests.helpers.overrides import small
 
 PIECES = 12
 SHARE = 0.25
