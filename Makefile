@@ -96,8 +96,10 @@ test-scale: $(VENV)/dev ## The tests of engine=ray, on two local workers
 	$(BIN)/pip install --quiet $(TORCH) --editable '.[dev,scale]'
 	$(BIN)/python -m pytest -m dist tests/corpus/test_ray.py
 
+.PHONY: roundtrip
+ROUNDTRIP := # --collections bach haydn --limit 10 --folder scores; `--help` lists them
 roundtrip: $(VENV)/notagen ## Scores to text and back: what survives, by collection (15 min)
-	$(BIN)/python -m benchmarks.roundtrip
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.roundtrip $(ROUNDTRIP)
 
 .PHONY: bench
 BENCH := # --quick, --slow, --threads 2; `--help` lists them

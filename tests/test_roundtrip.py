@@ -1,9 +1,10 @@
-"""``python -m benchmarks.roundtrip``: the table, and when it fails."""
+"""``make roundtrip``: the table, and when it fails."""
 
 from pathlib import Path
 
 import pytest
 
+from benchmarks.roundtrip import main
 from notagen.notation import Tune
 from notagen.scores import to_musicxml
 
@@ -24,8 +25,8 @@ def rows(printed: str) -> dict[str, list[str]]:
     return {line[0]: line[1:] for line in lines}
 
 
-def test_prints_a_row_a_collection(run, folder, capfd):
-    run("roundtrip", "corpus=folder", f"corpus.path={folder}", "processes=1")
+def test_prints_a_row_a_collection(folder, capfd):
+    main(["--folder", str(folder), "--processes", "1"])
     found = rows(capfd.readouterr().out)
     files, tunes, notes, miscounted, f1, ties, slurs, graces, *_, failed = found["airs"]
     assert (files, tunes, notes, miscounted, failed) == ("1", "2", "12", "0", "0")
@@ -33,28 +34,26 @@ def test_prints_a_row_a_collection(run, folder, capfd):
     assert found["songs"][:3] == ["1", "1", "6"]
 
 
-def test_fails_with_a_tune(run, folder, capfd):
+def test_fails_with_a_tune(folder, capfd):
     (folder / "songs/two.abc").write_text(f"{SONG}\nX:2\nT:no key\nC8|]\n")
     with pytest.raises(SystemExit, match="songs"):
-        run("roundtrip", "corpus=folder", f"corpus.path={folder}", "collections=[songs]")
+        main(["--folder", str(folder), "--collections", "songs"])
     found = capfd.readouterr().out
     assert rows(found)["songs"][-1] == "1"
     assert "two.abc: tune 2: the text has no K: field" in found
 
 
-def test_fails_below_the_floor(run, folder):
+def test_fails_below_the_floor(folder):
     with pytest.raises(SystemExit, match="below the floor"):
-        run("roundtrip", "corpus=folder", f"corpus.path={folder}", "+floors.airs=1.1")
+        main(["--folder", str(folder), "--floors", "airs=1.1"])
 
 
-def test_names_the_collections(run, folder):
+def test_names_the_collections(folder):
     with pytest.raises(SystemExit, match="choose from airs, songs"):
-        run("roundtrip", "corpus=folder", f"corpus.path={folder}", "collections=[odes]")
-    with pytest.raises(SystemExit, match="no collection odes"):
-        run("roundtrip", "corpus=folder", f"corpus.path={folder}", "collections=odes")
+        main(["--folder", str(folder), "--collections", "odes"])
 
 
 @pytest.mark.parametrize("key", ["limit", "processes"])
-def test_nothing_to_do_is_refused(run, folder, key):
-    with pytest.raises(SystemExit, match=f"{key}=0 leaves nothing to do"):
-        run("roundtrip", "corpus=folder", f"corpus.path={folder}", f"{key}=0")
+def test_nothing_to_do_is_refused(folder, key):
+    with pytest.raises(SystemExit, match=f"{key} 0 leaves nothing to do"):
+        main(["--folder", str(folder), f"--{key}", "0"])

@@ -1,20 +1,23 @@
-"""Round trip of scores to ABC text and back: what survives, by collection."""
+"""``make roundtrip``: scores to ABC text and back; what survives, by collection."""
 
 from __future__ import annotations
 
+import argparse
 import os
+import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from music21 import converter
-from omegaconf import DictConfig
+from rich.progress import track
 
-from benchmarks.agreement import Agreement, compare
-from notagen.config import announce, build, command, listed
+from benchmarks.agreement import Agreement, add, compare
+from notagen.config import announce
+from notagen.corpus.sources import folder, music21
 from notagen.errors import ScoreError, UserError
 from notagen.notation import Tune
 from notagen.scores.files import Entry, entries, failure, original, to_musicxml
@@ -24,6 +27,7 @@ _KINDS: Final = (
     *("notes", "ties", "slurs", "graces", "tuplets", "chords", "articulations", "ornaments"),
     *("dynamics", "wedges", "repeats", "endings", "fermatas"),
 )
+_FLOORS: Final = tuple((name, 0.999) for name in ("bach", "beethoven", "haydn", "mozart"))
 
 
 @dataclass(slots=True)
@@ -37,44 +41,60 @@ class Result:
     failures: list[str] = field(default_factory=list)
 
 
-@command("roundtrip")
-def main(config: DictConfig) -> None:
-    """Convert the scores of ``corpus``, print the agreement by collection, and check the floors."""
-    from rich.progress import track
-
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Convert scores, print the agreement by collection, and check the floors."""
+    parser = argparse.ArgumentParser(prog="make roundtrip", description=__doc__)
+    parser.add_argument("--folder", help="of scores; else those that music21 installs")
+    parser.add_argument("--collections", nargs="+", help="only these, such as bach haydn")
+    parser.add_argument("--limit", type=int, help="files of each collection, evenly spread")
+    parser.add_argument("--processes", type=int, help="files converted at a time; one a core")
+    parser.add_argument("--floor", type=float, default=0.995, help="F1 of notes to reach")
+    parser.add_argument(
+        "--floors", nargs="*", type=_floor, default=_FLOORS, help="by collection: bach=0.999"
+    )
+    options = parser.parse_args(arguments)
     for key in ("limit", "processes"):
-        if config[key] is not None and config[key] < 1:
-            raise UserError(f"{key}={config[key]} leaves nothing to do; choose 1 or more")
-    files = _choose(config)
+        if getattr(options, key) is not None and getattr(options, key) < 1:
+            sys.exit(f"--{key} {getattr(options, key)} leaves nothing to do; choose 1 or more")
+    files = _choose(options.folder, options.collections, options.limit)
     jobs = [(name, path) for name, paths in files.items() for path in paths]
     announce("roundtrip", {"collections": ", ".join(files), "files": len(jobs)})
     totals = {name: Result(name) for name in files}
-    with ProcessPoolExecutor(config.processes or os.cpu_count()) as pool:
+    with ProcessPoolExecutor(options.processes or os.cpu_count()) as pool:
         running = [pool.submit(convert, *job) for job in jobs]
         for done in track(as_completed(running), "there and back", total=len(jobs)):
             _count(totals[done.result().collection], done.result())
     print(table(totals.values()))
-    for failure in (failure for total in totals.values() for failure in total.failures):
-        print(failure)
-    floors = {name: config.floors.get(name, config.floor) for name in totals}
+    for reason in (reason for total in totals.values() for reason in total.failures):
+        print(reason)
+    floors = {name: dict(options.floors).get(name, options.floor) for name in totals}
     if missed := [name for name, total in totals.items() if not _passes(total, floors[name])]:
-        raise UserError(f"notes below the floor, or a tune failed: {', '.join(missed)}")
+        sys.exit(f"notes below the floor, or a tune failed: {', '.join(missed)}")
 
 
-def _choose(config: DictConfig) -> dict[str, list[Path]]:
+def _floor(text: str) -> tuple[str, float]:
+    collection, _, value = text.partition("=")
+    return collection, float(value)
+
+
+def _choose(
+    path: str | None, collections: Sequence[str] | None, limit: int | None
+) -> dict[str, list[Path]]:
     """Files of each collection, which is the first folder of a piece's name."""
     found: dict[str, list[Path]] = {}
-    for source in build(config.corpus.sources)():
+    try:
+        sources = music21() if path is None else folder(path)
+    except UserError as error:
+        sys.exit(str(error))
+    for source in sources:
         found.setdefault(source.piece.split("/")[0], []).append(source.path)
-    names = listed(config.collections or list(found))
+    names = collections or list(found)
     if unknown := [name for name in names if name not in found]:
-        raise UserError(f"there is no collection {unknown[0]}; choose from {', '.join(found)}")
-    return {name: _spread(found[name], config.limit) for name in names}
+        sys.exit(f"there is no collection {unknown[0]}; choose from {', '.join(found)}")
+    return {name: _spread(found[name], limit) for name in names}
 
 
 def _count(total: Result, result: Result) -> None:
-    from benchmarks.agreement import add
-
     total.files += result.files
     total.tunes += result.tunes
     total.agreement = add(total.agreement, result.agreement)
@@ -83,8 +103,6 @@ def _count(total: Result, result: Result) -> None:
 
 def convert(collection: str, path: Path) -> Result:
     """Convert one file, tune by tune."""
-    from benchmarks.agreement import add
-
     result = Result(collection, files=1)
     for outcome in round_trips(path):
         result.tunes += 1
