@@ -60,7 +60,7 @@ def main(config: DictConfig) -> float | None:
     if last is None and source is not None:
         weights.load_into(model, str(source), options("model"))
     if "adapter" in config:
-        build(config.adapter).adapt(model)
+        model.adapt(build(config.adapter))
     if config.freeze is not None:
         _freeze(model, config.freeze)
     data = build(config.stage.data)

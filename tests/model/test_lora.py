@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from notagen.model import Decoder, ModelConfig, NotaGen, weights
-from notagen.model.lora import LoRA, merge
+from notagen.model.config import LoRAConfig
 from tests.helpers.random_pieces import random_piece
 
 
@@ -30,7 +30,7 @@ def learn(model, pieces, steps=3, char_chunk=None):
 def test_adapters_start_as_nothing_and_learn_on_both_levels(model, pieces):
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     plain = model.log_prob(pieces)
-    LoRA(rank=4, alpha=8).adapt(model)
+    model.adapt(LoRAConfig(rank=4, alpha=8))
     assert torch.equal(model.log_prob(pieces), plain)
     trained = learn(model, pieces)
     # Two levels of two blocks of four layers, a pair of matrices each.
@@ -44,11 +44,11 @@ def test_adapters_start_as_nothing_and_learn_on_both_levels(model, pieces):
 
 def test_merged_weights_answer_as_adapted_ones(model, pieces):
     names = set(model.state_dict())
-    LoRA(rank=4, alpha=8).adapt(model)
+    model.adapt(LoRAConfig(rank=4, alpha=8))
     learn(model, pieces)
     packed = model.pack(pieces)
     adapted, written = model(*packed), greedy(model)
-    merge(model)
+    model.merge_adapters()
     assert set(model.state_dict()) == names
     torch.testing.assert_close(model(*packed), adapted, atol=1e-5, rtol=0)
     torch.testing.assert_close(greedy(model), written, atol=1e-5, rtol=0)
@@ -62,7 +62,7 @@ def greedy(model):
 
 
 def test_in_chunks_the_gradients_are_the_same(model, pieces):
-    LoRA(rank=4, alpha=8, levels=("char",)).adapt(model)
+    model.adapt(LoRAConfig(rank=4, alpha=8, levels=("char",)))
     learn(model, pieces, steps=1)
     found = {}
     for char_chunk in (None, 4):
@@ -74,7 +74,7 @@ def test_in_chunks_the_gradients_are_the_same(model, pieces):
 
 
 def test_saved_weights_are_plain(model, pieces, tmp_path):
-    LoRA(rank=4, alpha=8).adapt(model)
+    model.adapt(LoRAConfig(rank=4, alpha=8))
     learn(model, pieces)
     adapted = model.log_prob(pieces)
     weights.save(model, tmp_path / "model")

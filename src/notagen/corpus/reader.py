@@ -55,7 +55,7 @@ class Reader:
     def __call__(self, source: Source) -> Outcome:
         """Read a file; whatever is wrong with it becomes a rejection."""
         try:
-            with local_file(source, self.largest) as path:
+            with local_file(source.path, source.url, self.largest) as path:
                 check(path, self.largest)
                 # Remarks on scores that music21 can read are of no use here.
                 with warnings.catch_warnings(action="ignore"), _garbage_kept():

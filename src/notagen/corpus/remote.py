@@ -11,7 +11,6 @@ from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 
 from notagen.corpus.guards import check_size
-from notagen.corpus.sources import Source
 from notagen.data import storage
 from notagen.errors import UserError
 
@@ -54,21 +53,26 @@ def state(url: str) -> str:
 
 
 @contextmanager
-def local_file(source: Source, largest: int) -> Iterator[Path]:
+def local_file(path: Path, url: str, largest: int) -> Iterator[Path]:
     """A score as a file of this machine, fetched for as long as it is used if it must be.
+
+    Args:
+        path: the file; of a score at ``url``, its path there.
+        url: empty for a file of this machine.
+        largest: bytes that it may have.
 
     Raises:
         RefusedError: it has more than ``largest`` bytes, and is not fetched.
         OSError: it cannot be fetched.
     """
-    if not source.url:
-        yield source.path
+    if not url:
+        yield path
         return
-    files, path = open_place(source.url)
-    check_size(files.size(path), largest)
+    files, remote = open_place(url)
+    check_size(files.size(remote), largest)
     with TemporaryDirectory() as folder:
-        local = Path(folder, f"score{source.path.suffix}")
-        files.get_file(path, str(local))
+        local = Path(folder, f"score{path.suffix}")
+        files.get_file(remote, str(local))
         yield local
 
 

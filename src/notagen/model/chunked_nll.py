@@ -9,14 +9,13 @@ The price is that the loss must be known beforehand: here, the sum over characte
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import Function
 
-from notagen.model.notagen import CharDecoder
 from notagen.patches import PAD, PATCH_SIZE
 
 
-def chunked_nll(level: CharDecoder, vectors: Tensor, patches: Tensor, chunk: int) -> Tensor:
+def chunked_nll(level: nn.Module, vectors: Tensor, patches: Tensor, chunk: int) -> Tensor:
     """As `level(vectors, patches)`, holding the activations of `chunk` full patches at a time.
 
     The backward pass accepts losses in which every character weighs the same, as in a sum or a
@@ -30,7 +29,7 @@ def chunked_nll(level: CharDecoder, vectors: Tensor, patches: Tensor, chunk: int
 class _ChunkedNLL(Function):
     @staticmethod
     def forward(
-        ctx: Any, level: CharDecoder, chunk: int, patches: Tensor, vectors: Tensor, *weights: Tensor
+        ctx: Any, level: nn.Module, chunk: int, patches: Tensor, vectors: Tensor, *weights: Tensor
     ) -> Tensor:
         # Attention is one call for each length, so patches of one length share a chunk.
         lengths, order = (patches != PAD).sum(1).sort()

@@ -1,8 +1,11 @@
-"""The sizes that make one NotaGen different from another."""
+"""The sizes that make one NotaGen different from another, and those of its adapters."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 HEAD_SIZE = 64
+
+Level = Literal["patch", "char"]
 
 
 @dataclass
@@ -35,3 +38,18 @@ class ModelConfig:
                 f"hidden_size must be a multiple of {HEAD_SIZE}, one head each, "
                 f"not {self.hidden_size}"
             )
+
+
+@dataclass(frozen=True)
+class LoRAConfig:
+    """Low-rank adapters on the four linear layers of every block (Hu et al., arXiv 2106.09685).
+
+    Args:
+        rank: of the update of each matrix.
+        alpha: the update is scaled by ``alpha / rank``.
+        levels: which levels are adapted, ``patch``, ``char`` or both.
+    """
+
+    rank: int
+    alpha: float
+    levels: tuple[Level, ...] = ("patch", "char")

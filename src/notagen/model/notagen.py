@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -12,13 +12,10 @@ from torch.utils.checkpoint import checkpoint
 
 from notagen.model import published
 from notagen.model.chunked_nll import chunked_nll
-from notagen.model.config import ModelConfig
+from notagen.model.config import LoRAConfig, ModelConfig
 from notagen.model.gpt2 import Blocks, PackedAttention, dropout
 from notagen.model.hub import HubModel
 from notagen.patches import PAD, PATCH_SIZE, VOCABULARY
-
-if TYPE_CHECKING:
-    from notagen.model.lora import LoRA
 
 Piece = Tensor | np.ndarray[Any, Any]
 """A piece as integer patches [n, 16], n >= 2: the first is given, the others are predicted."""
@@ -40,7 +37,7 @@ class NotaGen(
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.lora: LoRA | None = None  # the adapters it wears; see `adapters`
+        self.lora: LoRAConfig | None = None  # the adapters it has; see `adapt`
         self.patch_decoder = PatchDecoder(config)
         self.char_decoder = CharDecoder(config)
 
@@ -53,7 +50,7 @@ class NotaGen(
             patches: integer [patches, 16], the pieces one after another, no padding patches.
             lengths: patches of each piece, each from 2 to `patch_length`.
             char_chunk: when training, hold the char level's activations of only so many patches at
-                a time; the loss must then weigh all characters alike (see `chunked`).
+                a time; the loss must then weigh all characters alike (see `chunked_nll`).
 
         Returns:
             [patches, 16] in nats. Zero for padding and for the first patch of each piece, which
@@ -90,6 +87,20 @@ class NotaGen(
         device = self.char_decoder.wte.weight.device
         tensors = [torch.as_tensor(piece, device=device) for piece in pieces]
         return torch.cat(tensors), [len(piece) for piece in tensors]
+
+    def adapt(self, config: LoRAConfig) -> None:
+        """Freeze the weights and put low-rank adapters beside them, in place."""
+        from notagen.model import lora
+
+        lora.adapt(self, config)
+        self.lora = config
+
+    def merge_adapters(self) -> None:
+        """Add what adapters have learnt to the weights and remove them, in place."""
+        from notagen.model import lora
+
+        lora.merge(self)
+        self.lora = None
 
     def _checked(self, patches: Tensor, lengths: Sequence[int] | Tensor) -> list[int]:
         counts = lengths.tolist() if isinstance(lengths, Tensor) else list(lengths)

@@ -24,7 +24,9 @@ from torch.distributed.checkpoint import filesystem, state_dict_loader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from notagen.errors import UserError
-from notagen.model import ModelConfig, NotaGen, shards
+from notagen.model import shards
+from notagen.model.config import LoRAConfig, ModelConfig
+from notagen.model.notagen import NotaGen
 
 _HUB_FOLDER: Final = re.compile(r"[\w.-]+/[\w.-]+(?<!\.pth)(?<!\.ckpt)")
 _HUB_FILE: Final = re.compile(r"([\w.-]+/[\w.-]+)/(.+\.pth)")
@@ -93,9 +95,7 @@ def save(model: NotaGen, out: Path) -> None:
             and ``model.safetensors``. What is there is replaced.
     """
     if model.lora is not None:
-        from notagen.model.lora import merge
-
-        merge(model)
+        model.merge_adapters()
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".pth":
         unfinished = out.with_name(f".{out.name}.unfinished")
@@ -125,12 +125,9 @@ def _from_checkpoint(path: Path) -> NotaGen:
     if backbone["lora"] is None:
         model.load_state_dict(states)
         return model.eval()
-
-    from notagen.model.lora import LoRA, merge
-
-    LoRA(**backbone["lora"]).adapt(model)
+    model.adapt(LoRAConfig(**backbone["lora"]))
     model.load_state_dict(states)
-    merge(model)
+    model.merge_adapters()
     return model.eval()
 
 

@@ -98,6 +98,6 @@ def whole(model: NotaGen, first: bool) -> NotaGen | None:
         return None
     copy = NotaGen(model.config)
     if model.lora is not None:
-        model.lora.adapt(copy)
+        copy.adapt(model.lora)
     copy.load_state_dict(weights)
     return copy.to(model.char_decoder.wte.weight.device)

@@ -26,7 +26,7 @@ Indices = npt.NDArray[np.int64]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 IMPORTED = "4546780125b0c59b"
-"""Of `products` and `vectors`: numba compiles anew what it kept when this file has changed, and
+"""Of `matmul` and `simd`: numba compiles anew what it kept when this file has changed, and
 does not look at others."""
 
 MAX_ROWS = 32
