@@ -66,7 +66,7 @@ def test_nothing_asked_nothing_written(model):
 def test_a_whole_piece_is_not_gone_on_with(model):
     whole = HEADER + "[r:0/1][V:1]C8|\n[r:1/0][V:1]C8|]\n"
     first, second = generate(model, [HEADER, whole], FREE, max_patches=20)
-    assert (first.index, first.text, first.ending) == (1, whole, FinishReason.COMPLETE)
+    assert (first.index, first.text, first.finish_reason) == (1, whole, FinishReason.COMPLETE)
     assert second.index == 0
 
 

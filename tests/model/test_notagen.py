@@ -124,3 +124,10 @@ def test_pieces_that_do_not_fit_are_refused(model, patches, lengths, reason):
 def test_a_width_that_cannot_be_split_into_heads_is_refused():
     with pytest.raises(ValueError, match="multiple of 64"):
         ModelConfig(1, 1, 100, 32)
+
+
+def test_a_model_is_built_from_its_sizes():
+    model = NotaGen.with_sizes(patch_layers=1, char_layers=2, hidden_size=64, patch_length=32)
+    assert model.config == ModelConfig(1, 2, 64, 32, dropout=0.1, checkpointing=False)
+    with pytest.raises(ValueError, match="multiple of 64"):
+        NotaGen.with_sizes(patch_layers=1, char_layers=1, hidden_size=100, patch_length=32)

@@ -105,7 +105,7 @@ def test_saving_replaces_what_was_there_whole(published, tmp_path):
 
 TRY = """
 import sys
-from notagen import weights
+from notagen.model import weights
 from notagen.errors import UserError
 for name in sys.argv[1:]:
     try:

@@ -1,4 +1,4 @@
-"""The hierarchical decoder: patch level, char level, their weights, and cached decoding."""
+"""The hierarchical decoder: patch level, char level, weights, LoRA, cached decoding."""
 
 from notagen.model.config import ModelConfig
 from notagen.model.decoding.decoder import Decoder

@@ -1,9 +1,9 @@
-"""The sizes that make one NotaGen different from another, and those of its adapters."""
+"""Sizes of the model and of its LoRA adapters."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-HEAD_SIZE = 64
+HEAD_SIZE = 64  # as in GPT-2 and BERT; the published checkpoints do not store it
 
 Level = Literal["patch", "char"]
 
@@ -17,12 +17,12 @@ class ModelConfig:
         char_layers: GPT-2 blocks of the char level.
         hidden_size: width of both levels, a multiple of 64; there is one attention head per 64.
         patch_length: context in patches, the longest piece the model can read.
-        dropout: probability, on embeddings, attention weights and residual branches alike.
+        dropout: probability in training, on embeddings, attention weights and residual branches.
         checkpointing: keep only the inputs of patch-level blocks for the backward pass, and
-            compute the rest again there.
+            recompute the rest there.
 
     Raises:
-        ValueError: when the width is not a multiple of 64.
+        ValueError: `hidden_size` is not a multiple of 64.
     """
 
     patch_layers: int
@@ -45,9 +45,9 @@ class LoRAConfig:
     """Low-rank adapters on the four linear layers of every block (Hu et al., arXiv 2106.09685).
 
     Args:
-        rank: of the update of each matrix.
+        rank: rank of each matrix's update.
         alpha: the update is scaled by ``alpha / rank``.
-        levels: which levels are adapted, ``patch``, ``char`` or both.
+        levels: the adapted levels, ``patch``, ``char`` or both.
     """
 
     rank: int

@@ -1,4 +1,8 @@
-"""GPT-2 blocks over packed tokens: attention, dropout, GELU."""
+"""GPT-2 blocks over packed tokens: attention, dropout, GELU.
+
+Shapes, also as suffixes of variables: T = packed tokens (patches or characters) of all sequences,
+D = hidden size, H = heads, E = 64 = D / H (`HEAD_SIZE`), N = sequences of equal length L.
+"""
 
 from __future__ import annotations
 
@@ -15,40 +19,41 @@ from torch.nn import functional as F
 from notagen.model.config import HEAD_SIZE
 
 Attend = Callable[[Tensor], Tensor]
-"""Queries, keys and values side by side, [tokens, 3·hidden] -> [tokens, hidden]."""
+"""Attention on queries, keys and values side by side, [T, 3·D] -> [T, D]."""
 
-_QUERY_ROWS = 128  # queries at a time, where the scores of all would be kept for the backward pass
+_QUERY_BLOCK = 128  # queries at a time in `_attention_with_dropout`
 
-_GELU_LINEAR = math.sqrt(8 / math.pi)
-_GELU_CUBIC = 0.044715 * _GELU_LINEAR
-_GELU_SMALL = 1 << 16  # elements for which one call is faster than four
+# gelu(x) = x·sigmoid(ax + bx³), where 2·√(2/π)·(x + 0.044715·x³) = ax + bx³.
+_GELU_A = math.sqrt(8 / math.pi)
+_GELU_B = 0.044715 * _GELU_A
+_GELU_SMALL = 1 << 16  # elements below which one call of torch is faster than our four
 
-DROPOUT_LEVELS = 1 << 16
+_DROPOUT_STEPS = 1 << 16  # values of an int16
 
 
 class Linear(Protocol):
     """A linear layer, however its weights are held."""
 
     def __call__(self, x: Tensor, /) -> Tensor:
-        """[tokens, in] -> [tokens, out]."""
+        """Apply it: [T, in] -> [T, out]."""
 
 
 class Affine(NamedTuple):
-    """Weight and bias of a linear layer, which it can be called as, or of a layer norm."""
+    """Weight and bias of a linear layer, then callable, or of a layer norm."""
 
     weight: Tensor
     bias: Tensor
 
     def __call__(self, x: Tensor) -> Tensor:
-        """[tokens, in] -> [tokens, out]."""
+        """Apply the linear layer: [T, in] -> [T, out]."""
         return F.linear(x, self.weight, self.bias)
 
 
 class BlockWeights(NamedTuple):
-    """The tensors of one block and what is computed with them.
+    """Parameters of one block, and the block's two halves as functions of them.
 
-    Decoding takes them out of the modules once: calling modules costs more than a third of the
-    time of a small block that runs on a single token.
+    Decoding takes the parameters out of the modules once: calling modules costs more than a third
+    of the time of a small block that runs on a single token.
     """
 
     ln_1: Affine
@@ -58,20 +63,19 @@ class BlockWeights(NamedTuple):
     mlp_in: Linear
     mlp_out: Linear
 
-    def project(self, x: Tensor) -> Tensor:
-        """The half before attention: [tokens, hidden] -> [tokens, 3·hidden]."""
-        return self.attn_in(F.layer_norm(x, x.shape[-1:], *self.ln_1))
+    def project(self, x_TD: Tensor) -> Tensor:
+        """Half before attention, layer norm and QKV projection: [T, D] -> [T, 3·D]."""
+        return self.attn_in(F.layer_norm(x_TD, x_TD.shape[-1:], *self.ln_1))
 
-    def finish(self, x: Tensor, attended: Tensor, drop: float = 0.0) -> Tensor:
-        """The half after attention, with both residual additions: [tokens, hidden], twice."""
-        x = x + dropout(self.attn_out(attended), drop)
-        inner = self.mlp_in(F.layer_norm(x, x.shape[-1:], *self.ln_2))
-        outer = self.mlp_out(gelu(inner))
-        return x + dropout(outer, drop)
+    def finish(self, x_TD: Tensor, attended_TD: Tensor, drop: float = 0.0) -> Tensor:
+        """Half after attention, output projection and MLP, both residual: [T, D] -> [T, D]."""
+        x_TD = x_TD + dropout(self.attn_out(attended_TD), drop)
+        inner = self.mlp_in(F.layer_norm(x_TD, x_TD.shape[-1:], *self.ln_2))
+        return x_TD + dropout(self.mlp_out(gelu(inner)), drop)
 
 
 class Block(nn.Module):
-    """One GPT-2 layer over packed tokens [tokens, hidden]."""
+    """One GPT-2 layer, pre-norm: attention and an MLP of width 4·D, each with a residual."""
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
@@ -85,7 +89,7 @@ class Block(nn.Module):
         )
 
     def weights(self) -> BlockWeights:
-        """The block's parameters as they are now."""
+        """Return the block's parameters as they are now; LoRA adds its updates to them here."""
         return BlockWeights(
             ln_1=affine(self.ln_1),
             attn_in=affine(self.attn["c_attn"]),
@@ -95,10 +99,10 @@ class Block(nn.Module):
             mlp_out=affine(self.mlp["c_proj"]),
         )
 
-    def forward(self, x: Tensor, attend: Attend, drop: float = 0.0) -> Tensor:
-        """[tokens, hidden] -> [tokens, hidden]; `drop` is the dropout of the residual branches."""
+    def forward(self, x_TD: Tensor, attend: Attend, drop: float = 0.0) -> Tensor:
+        """Run the block, with dropout `drop` on both residual branches: [T, D] -> [T, D]."""
         weights = self.weights()
-        return weights.finish(x, attend(weights.project(x)), drop)
+        return weights.finish(x_TD, attend(weights.project(x_TD)), drop)
 
 
 def affine(module: nn.Module) -> Affine:
@@ -106,11 +110,17 @@ def affine(module: nn.Module) -> Affine:
     return Affine(cast(Tensor, module.weight), cast(Tensor, module.bias))
 
 
+def detached(part: Linear) -> Affine:
+    """Weight and bias without their gradients; they share memory with the parameters."""
+    assert isinstance(part, Affine)
+    return Affine(part.weight.detach(), part.bias.detach())
+
+
 class Blocks(nn.ModuleList):
-    """The layers of one level, as GPT-2 starts them.
+    """The layers of one level, with GPT-2's initialization.
 
     Matrices are normal(0.02), biases zero, and the two projections that end in a residual
-    addition are scaled by 1/sqrt(2·layers).
+    addition are scaled by 1/sqrt(2·layers) (Radford et al. 2019, section 2.3).
     """
 
     def __init__(self, layers: int, hidden: int) -> None:
@@ -128,82 +138,89 @@ class Blocks(nn.ModuleList):
 
 
 class PackedAttention:
-    """Causal attention over sequences that lie one after another in one packed tensor.
+    """Causal attention within each of several sequences packed into one tensor.
 
-    Neighbours of equal length are computed together, so sort short sequences by length.
+    Neighbours of equal length are computed in one call, so sort short sequences by length.
 
     Args:
         lengths: tokens of each sequence, in packed order; zero is allowed.
         dropout: probability of dropping an attention weight.
-        device: where the packed tensor lives.
+        device: of the packed tensor.
     """
 
     def __init__(self, lengths: Sequence[int], dropout: float, device: torch.device) -> None:
         self.dropout = dropout
         self.lengths = lengths
+        # [5, 5, 0, 7] -> [(2, 5), (1, 7)]: (N, L) of each run of equal lengths.
         self.runs = [(sum(1 for _ in run), n) for n, run in groupby(lengths) if n]
         if device.type == "cuda":
             ends = torch.tensor([0, *lengths], dtype=torch.int32).cumsum(0, dtype=torch.int32)
             self.boundaries = ends.to(device)
 
     def __call__(self, qkv: Tensor) -> Tensor:
-        """Attend: [tokens, 3·hidden] -> [tokens, hidden]."""
+        """Attend: [T, 3·D] -> [T, D]."""
+        qkv_T3HE = split_heads(qkv)
         if qkv.is_cuda and qkv.dtype != torch.float32 and not self.dropout:
-            return self._varlen(qkv)
-        parts = torch.split(qkv, [count * length for count, length in self.runs])
+            return self._varlen(qkv_T3HE)
+        parts = torch.split(qkv_T3HE, [count * length for count, length in self.runs])
         runs = zip(parts, self.runs, strict=True)
-        return torch.cat([self._dense(part.view(*run, 3, -1, HEAD_SIZE)) for part, run in runs])
+        return torch.cat([self._dense(part.view(*run, *part.shape[1:])) for part, run in runs])
 
-    def _dense(self, qkv: Tensor) -> Tensor:
-        """Sequences of one length: [count, length, 3, heads, 64] -> [count·length, hidden]."""
+    def _dense(self, qkv_NL3HE: Tensor) -> Tensor:
+        """Attention of sequences of one length: [N, L, 3, H, E] -> [N·L, D]."""
         # `unbind` and not slices: its backward is one stack instead of three zero-filled copies.
-        query, key, value = qkv.transpose(1, 3).unbind(2)
-        if self.dropout and qkv.device.type == "cpu":
-            attended = _dropping(query, key, value, self.dropout)
+        query, key, value = qkv_NL3HE.transpose(1, 3).unbind(2)
+        if self.dropout and query.device.type == "cpu":
+            attended_NHLE = _attention_with_dropout(query, key, value, self.dropout)
         else:
-            attended = F.scaled_dot_product_attention(
+            attended_NHLE = F.scaled_dot_product_attention(
                 query, key, value, is_causal=True, dropout_p=self.dropout
             )
-        return attended.transpose(1, 2).flatten(2).flatten(0, 1)
+        return attended_NHLE.transpose(1, 2).flatten(2).flatten(0, 1)
 
-    def _varlen(self, qkv: Tensor) -> Tensor:
-        """One flash-attention kernel for all lengths; half precision only, and without dropout.
+    def _varlen(self, qkv_T3HE: Tensor) -> Tensor:
+        """One flash-attention kernel for all lengths, untested on a GPU: [T, 3, H, E] -> [T, D].
 
-        Written after the documentation of torch 2.13 and not yet run or measured on a GPU.
+        Half precision only, and without dropout.
         """
-        from torch.nn.attention.varlen import varlen_attn
+        from torch.nn.attention.varlen import varlen_attn  # as of torch 2.13
 
-        query, key, value = qkv.view(len(qkv), 3, -1, HEAD_SIZE).unbind(1)
+        query, key, value = qkv_T3HE.unbind(1)
         longest = max(self.lengths)
         bounds = (self.boundaries, self.boundaries, longest, longest)
-        attended = varlen_attn(query, key, value, *bounds, window_size=(-1, 0))  # causal
-        assert isinstance(attended, Tensor)
-        return attended.flatten(1)
+        attended_THE = varlen_attn(query, key, value, *bounds, window_size=(-1, 0))  # causal
+        assert isinstance(attended_THE, Tensor)
+        return attended_THE.flatten(1)
 
 
-def _dropping(query: Tensor, key: Tensor, value: Tensor, p: float) -> Tensor:
-    """Causal attention that drops weights, on a CPU: [count, heads, length, 64] -> the same.
+def split_heads(qkv: Tensor) -> Tensor:
+    """View a projection as queries, keys and values of each head: [T, 3·D] -> [T, 3, H, E]."""
+    return qkv.view(len(qkv), 3, -1, HEAD_SIZE)
 
-    torch has no kernel for it: it computes and keeps the scores of all keys. Here a few queries
-    at a time see the keys up to the last of them.
+
+def _attention_with_dropout(query: Tensor, key: Tensor, value: Tensor, p: float) -> Tensor:
+    """Causal attention that drops weights, on a CPU; each tensor is [N, H, L, E].
+
+    torch 2.13 has no fused kernel for it: it keeps the scores [L, L] of every head for the
+    backward pass. Here a block of queries sees only the keys up to its last query.
     """
     shape = query.shape
     query, key, value = (x.flatten(0, 1) for x in (query, key, value))
     attended = []
-    for start in range(0, shape[2], _QUERY_ROWS):
-        rows = query[:, start : start + _QUERY_ROWS]
-        end = start + rows.shape[1]
-        future = rows.new_full((rows.shape[1], end), -math.inf).triu(start + 1)
-        scores = torch.baddbmm(future, rows, key[:, :end].mT, alpha=HEAD_SIZE**-0.5)
+    for start in range(0, shape[2], _QUERY_BLOCK):
+        queries = query[:, start : start + _QUERY_BLOCK]
+        end = start + queries.shape[1]
+        future = queries.new_full((queries.shape[1], end), -math.inf).triu(start + 1)
+        scores = torch.baddbmm(future, queries, key[:, :end].mT, alpha=HEAD_SIZE**-0.5)
         attended.append(dropout(scores.softmax(-1), p) @ value[:, :end])
     return torch.cat(attended, dim=1).view(shape)
 
 
 def gelu(x: Tensor) -> Tensor:
-    """The tanh form (arXiv 1606.08415, section 2), `F.gelu(x, approximate="tanh")`.
+    """GELU in its tanh form (arXiv 1606.08415, section 2), `F.gelu(x, approximate="tanh")`.
 
-    Since 1 + tanh(u) = 2·sigmoid(2u), it is x·sigmoid(ax + bx³). On a CPU torch's exponential is
-    fast and its tanh is slow: this takes six tenths of the time, forward and backward.
+    Since 1 + tanh(u) = 2·sigmoid(2u), it equals x·sigmoid(ax + bx³). On a CPU torch's exponential
+    is fast and its tanh slow: this takes six tenths of the time, forward and backward.
     """
     if x.device.type != "cpu" or x.numel() < _GELU_SMALL:
         return F.gelu(x, approximate="tanh")
@@ -214,9 +231,7 @@ def gelu(x: Tensor) -> Tensor:
 class _SigmoidGELU(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        sigmoid = (
-            torch.addcmul(x.new_tensor(_GELU_LINEAR), x, x, value=_GELU_CUBIC).mul_(x).sigmoid_()
-        )
+        sigmoid = torch.addcmul(x.new_tensor(_GELU_A), x, x, value=_GELU_B).mul_(x).sigmoid_()
         ctx.save_for_backward(x, sigmoid)
         return x * sigmoid
 
@@ -224,7 +239,7 @@ class _SigmoidGELU(Function):
     def backward(ctx: Any, *outer: Tensor) -> Tensor:
         x, sigmoid = ctx.saved_tensors
         # With s the sigmoid, the derivative is s + x(a + 3bx²)·s(1 - s).
-        inner = torch.addcmul(x.new_tensor(_GELU_LINEAR), x, x, value=3 * _GELU_CUBIC).mul_(x)
+        inner = torch.addcmul(x.new_tensor(_GELU_A), x, x, value=3 * _GELU_B).mul_(x)
         slope: Tensor = torch.ops.aten.sigmoid_backward(inner, sigmoid)
         return slope.add_(sigmoid).mul_(outer[0])
 
@@ -232,22 +247,15 @@ class _SigmoidGELU(Function):
 def dropout(x: Tensor, p: float) -> Tensor:
     """Zero each element with probability p and scale the others by 1/(1 - p); p = 0 is free.
 
-    A CPU draws four elements from each 64-bit random number, so p is rounded to 1/65536; this
-    takes less than half the time of torch's own.
+    On a CPU four elements share a 64-bit random number, so p is rounded to 1/65536; this takes
+    less than half the time of torch's own.
     """
     if not p:
         return x
     if x.device.type != "cpu":
         return F.dropout(x, p)
+    # `random_(-(2**63), None)` fills all 64 bits; each of its four int16 is uniform.
     draws = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
-    kept = (
-        draws.view(torch.int16)[: x.numel()].view(x.shape)
-        >= round(p * DROPOUT_LEVELS) - DROPOUT_LEVELS // 2
-    )
+    threshold = round(p * _DROPOUT_STEPS) - _DROPOUT_STEPS // 2
+    kept = draws.view(torch.int16)[: x.numel()].view(x.shape) >= threshold
     return x * kept.to(x.dtype).mul_(1 / (1 - p))
-
-
-def detached(part: Linear) -> Affine:
-    """The same tensors without their gradients."""
-    assert isinstance(part, Affine)
-    return Affine(part.weight.detach(), part.bias.detach())

@@ -1,4 +1,4 @@
-"""Weights in a folder or on the hub, for every model of this project."""
+"""Loading and saving in a folder or on the Hugging Face hub, for every model of this project."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class HubModel(PyTorchModelHubMixin):
     """``save_pretrained``, ``from_pretrained`` and ``push_to_hub``."""
 
     def save_whole(self, out: Path) -> None:
-        """As ``save_pretrained``, whole or not at all; what is at ``out`` is replaced."""
+        """Save as ``save_pretrained`` does, but atomically; replaces what is at ``out``."""
         unfinished = out.with_name(f".{out.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         self.save_pretrained(unfinished)
@@ -30,7 +30,9 @@ class HubModel(PyTorchModelHubMixin):
         map_location: str = "cpu",
         **options: Any,
     ) -> Self:
-        """As inherited, but strict unless told otherwise, and a folder is read without a notice."""
+        """Load a folder or a hub id; strict by default, where huggingface_hub's default is lax."""
+        # huggingface_hub prints "Loading weights from local directory" for a folder, so a folder
+        # is read here.
         file = Path(model_id) / "model.safetensors"
         if not file.is_file():
             options |= {"config": config, "strict": strict, "map_location": map_location}

@@ -1,4 +1,4 @@
-"""LoRA: low-rank adapters beside frozen weights, for one small GPU."""
+"""LoRA (arXiv 2106.09685): low-rank adapters beside frozen weights, by peft."""
 
 from __future__ import annotations
 
@@ -15,16 +15,19 @@ from notagen.model.config import LoRAConfig
 def adapt(model: nn.Module, config: LoRAConfig) -> None:
     """Freeze a model's weights and put adapters beside them, in place.
 
-    They start as zero: the model answers as before. Embeddings and norms have none.
+    An adapter's second matrix starts as zero, so the model computes the same as before. Embeddings
+    and norms have no adapters.
     """
+    # For example patch_decoder.h.3.attn.c_attn.
     blocks = rf"({'|'.join(config.levels)})_decoder\.h\..*\.(c_attn|c_proj|c_fc)"
     peft = LoraConfig(r=config.rank, lora_alpha=config.alpha, target_modules=blocks)
+    # Experimental in peft 0.21, and the documented way to an adapter class of one's own.
     peft._register_custom_module({nn.Linear: _Adapted})
     inject_adapter_in_model(peft, model)
 
 
 class _Adapted(lora.Linear):  # type: ignore[misc]
-    """As peft's, but ``weight`` is the sum: blocks compute with weights and not with layers."""
+    """peft's layer with the sum as its ``weight``, since our blocks do not call their layers."""
 
     @property
     def weight(self) -> Tensor:
@@ -35,7 +38,7 @@ class _Adapted(lora.Linear):  # type: ignore[misc]
 
 
 def merge(model: nn.Module) -> None:
-    """Add what adapters have learnt to the weights and remove them, in place."""
+    """Add the adapters' updates to the weights and remove the adapters, in place."""
     for parent, name, layer in list(_adapted(model)):
         plain = layer.get_base_layer()
         with torch.no_grad():

@@ -1,4 +1,10 @@
-"""NotaGen: a patch-level and a char-level decoder; the likelihood of every character."""
+"""NotaGen: a patch-level and a char-level decoder; the likelihood of every character.
+
+Shapes, also as suffixes of variables: B = pieces, T = packed patches of all pieces, P = those of
+them that are predicted (all but the first of each piece, P = T - B), S = 16 characters of a patch,
+V = 128 character ids, C = packed characters (those of P patches that are not padding), U = distinct
+inputs of the char level, D = hidden size.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,10 +21,11 @@ from notagen.model.chunked_nll import chunked_nll
 from notagen.model.config import LoRAConfig, ModelConfig
 from notagen.model.gpt2 import Blocks, PackedAttention, dropout
 from notagen.model.hub import HubModel
+from notagen.model.patch_embedding import PatchEmbedding
 from notagen.patches import PAD, PATCH_SIZE, VOCABULARY
 
 Piece = Tensor | np.ndarray[Any, Any]
-"""A piece as integer patches [n, 16], n >= 2: the first is given, the others are predicted."""
+"""Integer patches [n, S] of a piece, n >= 2: the first is given, the others are predicted."""
 
 
 class NotaGen(
@@ -37,9 +44,40 @@ class NotaGen(
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.lora: LoRAConfig | None = None  # the adapters it has; see `adapt`
+        self.lora: LoRAConfig | None = None  # set by `adapt`
         self.patch_decoder = PatchDecoder(config)
         self.char_decoder = CharDecoder(config)
+
+    @classmethod
+    def with_sizes(
+        cls,
+        *,
+        patch_layers: int,
+        char_layers: int,
+        hidden_size: int,
+        patch_length: int,
+        dropout: float = 0.1,
+        checkpointing: bool = False,
+    ) -> Self:
+        """A model of these sizes with random weights.
+
+        Args:
+            patch_layers, char_layers, hidden_size, patch_length, dropout, checkpointing: as in
+                `ModelConfig`.
+
+        Raises:
+            ValueError: `hidden_size` is not a multiple of 64.
+        """
+        return cls(
+            ModelConfig(
+                patch_layers=patch_layers,
+                char_layers=char_layers,
+                hidden_size=hidden_size,
+                patch_length=patch_length,
+                dropout=dropout,
+                checkpointing=checkpointing,
+            )
+        )
 
     def forward(
         self, patches: Tensor, lengths: Sequence[int] | Tensor, char_chunk: int | None = None
@@ -47,29 +85,31 @@ class NotaGen(
         """Negative log-likelihood of every character of a packed batch.
 
         Args:
-            patches: integer [patches, 16], the pieces one after another, no padding patches.
+            patches: integer [T, S], the pieces one after another, no padding patches.
             lengths: patches of each piece, each from 2 to `patch_length`.
-            char_chunk: when training, hold the char level's activations of only so many patches at
-                a time; the loss must then weigh all characters alike (see `chunked_nll`).
+            char_chunk: when training, hold the char level's activations of this many patches at a
+                time; all characters must then have the same weight in the loss (`chunked_nll`).
 
         Returns:
-            [patches, 16] in nats. Zero for padding and for the first patch of each piece, which
-            is given and not predicted (`predicted` tells which are counted).
+            [T, S] in nats. Zero for padding and for the first patch of each piece, which is given
+            and not predicted (see `predicted`).
 
         Raises:
-            ValueError: when a piece is too short, too long, or the lengths do not add up.
+            ValueError: a piece is too short or too long, or the lengths do not add up.
         """
         lengths = self._checked(patches, lengths)
-        patches = patches.long()
-        follows = follows_a_patch(lengths, patches.device)
-        precedes = follows.roll(-1)
-        vectors = self.patch_decoder(patches[precedes], [n - 1 for n in lengths])
+        patches_TS = patches.long()
+        target_T = follows_a_patch(lengths, patches_TS.device)
+        # One to the left: a patch is an input where the next one is a target. The flag that `roll`
+        # moves to the end is that of the first patch, which is never a target.
+        input_T = target_T.roll(-1)
+        hidden_PD = self.patch_decoder(patches_TS[input_T], [n - 1 for n in lengths])
         if char_chunk and torch.is_grad_enabled():
-            nll = chunked_nll(self.char_decoder, vectors, patches[follows], char_chunk)
+            nll_PS = chunked_nll(self.char_decoder, hidden_PD, patches_TS[target_T], char_chunk)
         else:
-            nll = self.char_decoder(vectors, patches[follows])
-        every: Tensor = nll.new_zeros(patches.shape).masked_scatter(follows[:, None], nll)
-        return every
+            nll_PS = self.char_decoder(hidden_PD, patches_TS[target_T])
+        nll_TS: Tensor = nll_PS.new_zeros(patches.shape).masked_scatter(target_T[:, None], nll_PS)
+        return nll_TS
 
     def loss(self, pieces: Sequence[Piece], char_chunk: int | None = None) -> Tensor:
         """Mean negative log-likelihood of a predicted character, a scalar in nats."""
@@ -78,25 +118,25 @@ class NotaGen(
         return nll.sum() / predicted(patches, lengths).sum()
 
     def log_prob(self, pieces: Sequence[Piece]) -> Tensor:
-        """Log-probability of each whole piece in nats, [pieces]."""
+        """Log-probability of each whole piece in nats, [B]."""
         patches, lengths = self.pack(pieces)
         return torch.stack([-nll.sum() for nll in self(patches, lengths).split(lengths)])
 
     def pack(self, pieces: Sequence[Piece]) -> tuple[Tensor, list[int]]:
-        """Pieces one after another on the model's device, and how many patches each has."""
+        """Concatenate pieces on the model's device: [T, S], and the patches of each piece."""
         device = self.char_decoder.wte.weight.device
         tensors = [torch.as_tensor(piece, device=device) for piece in pieces]
         return torch.cat(tensors), [len(piece) for piece in tensors]
 
     def adapt(self, config: LoRAConfig) -> None:
         """Freeze the weights and put low-rank adapters beside them, in place."""
-        from notagen.model import lora
+        from notagen.model import lora  # late: peft is slow to import
 
         lora.adapt(self, config)
         self.lora = config
 
     def merge_adapters(self) -> None:
-        """Add what adapters have learnt to the weights and remove them, in place."""
+        """Add the adapters' updates to the weights and remove the adapters, in place."""
         from notagen.model import lora
 
         lora.merge(self)
@@ -118,10 +158,11 @@ class NotaGen(
 
     @classmethod
     def from_published(cls, path: str | Path) -> Self:
-        """Read a published `.pth` checkpoint; its sizes are told from its shapes.
+        """Read a published `.pth` checkpoint; the sizes follow from the shapes of its weights.
 
         Raises:
-            ValueError: when the file is not a NotaGen checkpoint.
+            FileNotFoundError: there is no such file.
+            ValueError: the file is not a NotaGen checkpoint.
         """
         config, weights = published.read(path)
         model = cls(config)
@@ -130,50 +171,29 @@ class NotaGen(
         return model.eval()
 
     def save_published(self, path: str | Path) -> None:
-        """Write the layout of the published checkpoints, which the published programs read."""
+        """Write a checkpoint in the published layout, which the published programs read."""
         published.write(self.state_dict(), path)
 
 
 def follows_a_patch(lengths: Sequence[int], device: torch.device) -> Tensor:
-    """Which patches of a packed batch are predicted: all but the first of each piece, [patches]."""
-    first = torch.tensor([0, *lengths[:-1]], device=device).cumsum(0)
-    return torch.ones(sum(lengths), dtype=torch.bool, device=device).index_fill(0, first, False)
+    """Mask of the predicted patches, all but the first of each piece: bool [T]."""
+    first_B = torch.tensor([0, *lengths[:-1]], device=device).cumsum(0)
+    return torch.ones(sum(lengths), dtype=torch.bool, device=device).index_fill(0, first_B, False)
 
 
 def predicted(patches: Tensor, lengths: Sequence[int]) -> Tensor:
-    """Which characters of a packed batch count in the loss, bool [patches, 16]."""
+    """Mask of the characters that count in the loss, of a packed batch: [T, S] -> bool [T, S]."""
     return (patches != PAD) & follows_a_patch(lengths, patches.device)[:, None]
 
 
-class PatchEmbedding(nn.Module):
-    """A vector per patch: the sum of one table row per (slot, character), plus a bias.
-
-    The same function as the published one-hot [16·128] times a matrix. Padding counts like
-    any other character, as it does there.
-    """
-
-    slots: Tensor
-
-    def __init__(self, hidden: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(PATCH_SIZE * VOCABULARY, hidden))
-        self.bias = nn.Parameter(torch.zeros(hidden))
-        nn.init.normal_(self.weight, std=0.02)
-        self.register_buffer("slots", torch.arange(PATCH_SIZE) * VOCABULARY, persistent=False)
-
-    def forward(self, patches: Tensor) -> Tensor:
-        """Integer [patches, 16] -> [patches, hidden]."""
-        return F.embedding_bag(patches + self.slots, self.weight, mode="sum") + self.bias
-
-
 class PatchDecoder(nn.Module):
-    """The patch level: what has been heard so far, one vector per patch."""
+    """The patch level: GPT-2 over patch embeddings, causal within each piece."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         self.patch_embedding = PatchEmbedding(config.hidden_size)
-        # Present in every published file and used by nothing; kept for lossless round trips.
+        # Unused, but every published file has it; kept for lossless round trips.
         self.wte = nn.Embedding(1, config.hidden_size).requires_grad_(False)
         self.wpe = nn.Embedding(config.patch_length, config.hidden_size)
         self.h = Blocks(config.patch_layers, config.hidden_size)
@@ -181,24 +201,27 @@ class PatchDecoder(nn.Module):
         nn.init.normal_(self.wte.weight, std=0.02)
         nn.init.normal_(self.wpe.weight, std=0.02)
 
-    def forward(self, patches: Tensor, lengths: Sequence[int]) -> Tensor:
-        """Pieces of `lengths` patches, packed: integer [patches, 16] -> [patches, hidden]."""
-        positions = torch.cat([torch.arange(n, device=patches.device) for n in lengths])
+    def forward(self, patches_TS: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Run packed pieces of `lengths` patches: integer [T, S] -> [T, D]."""
+        positions_T = torch.cat([torch.arange(n, device=patches_TS.device) for n in lengths])
         drop = self.config.dropout if self.training else 0.0
-        x = dropout(self.patch_embedding(patches) + self.wpe(positions), drop)
-        attend = PackedAttention(lengths, drop, x.device)
+        x_TD = dropout(self.patch_embedding(patches_TS) + self.wpe(positions_T), drop)
+        attend = PackedAttention(lengths, drop, x_TD.device)
         keep = not (self.config.checkpointing and torch.is_grad_enabled())
         for block in self.h:
             if keep:
-                x = block(x, attend, drop)
+                x_TD = block(x_TD, attend, drop)
             else:
-                x = checkpoint(block, x, attend, drop, use_reentrant=False)
-        hidden: Tensor = self.ln_f(x)
-        return hidden
+                x_TD = checkpoint(block, x_TD, attend, drop, use_reentrant=False)
+        hidden_TD: Tensor = self.ln_f(x_TD)
+        return hidden_TD
 
 
 class CharDecoder(nn.Module):
-    """Characters given the vector of the patch before; the embedding is also the output head."""
+    """The char level: GPT-2 over the hidden state of the patch before and the characters so far.
+
+    The character embedding is also the output head.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -211,58 +234,65 @@ class CharDecoder(nn.Module):
         nn.init.normal_(self.wte.weight, std=0.02)
         nn.init.normal_(self.wpe.weight, std=0.02)
 
-    def forward(self, vectors: Tensor, patches: Tensor) -> Tensor:
+    def forward(self, hidden_PD: Tensor, patches_PS: Tensor) -> Tensor:
         """Negative log-likelihood of every character.
 
         Args:
-            vectors: [patches, hidden], the patch level's output at the patch before each.
-            patches: long [patches, 16], the patches to predict, padding only at their ends.
+            hidden_PD: the patch level's output at the patch before each one.
+            patches_PS: long, the patches to predict, padding only at their ends.
 
         Returns:
-            [patches, 16] in nats, zero where there is padding.
+            [P, S] in nats, zero where there is padding.
         """
-        lengths, order = (patches != PAD).sum(1).sort()
-        slots = torch.arange(PATCH_SIZE, device=patches.device)
-        true = slots < lengths[:, None]
-        distinct, index = self._embed(vectors[order], patches[order], true)
-        x = self._blocks(distinct, index, lengths.tolist())
-        logits = F.linear(x, self.wte.weight)
-        nll = F.cross_entropy(logits, patches[order][true], reduction="none")
-        places = (order[:, None] * PATCH_SIZE + slots)[true]
-        return nll.new_zeros(patches.numel()).scatter(0, places, nll).view_as(patches)
+        # Sorted by length, so that attention is one call per length.
+        lengths_P, order_P = (patches_PS != PAD).sum(1).sort()
+        hidden_PD, sorted_PS = hidden_PD[order_P], patches_PS[order_P]
+        slots_S = torch.arange(PATCH_SIZE, device=patches_PS.device)
+        real_PS = slots_S < lengths_P[:, None]
+        inputs_UD, index_C = self._embed(hidden_PD, sorted_PS, real_PS)
+        x_CD = self._blocks(inputs_UD, index_C, lengths_P.tolist())
+        logits_CV = F.linear(x_CD, self.wte.weight)
+        nll_C = F.cross_entropy(logits_CV, sorted_PS[real_PS], reduction="none")
+        # Where each character stands in the caller's order of patches.
+        flat_C = (order_P[:, None] * PATCH_SIZE + slots_S)[real_PS]
+        return nll_C.new_zeros(patches_PS.numel()).scatter(0, flat_C, nll_C).view_as(patches_PS)
 
-    def _embed(self, vectors: Tensor, patches: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
-        """The distinct inputs [d, hidden], and for each true character which of them it has [t].
+    def _embed(
+        self, hidden_PD: Tensor, patches_PS: Tensor, real_PS: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Distinct inputs [U, D], and the index into them of each input, [C].
 
-        There are far fewer (character, position) pairs than characters.
+        Slot 0 of a patch reads the hidden state of the patch before, slot s > 0 the character in
+        slot s - 1. There are at most 15·128 (slot, character) pairs, far fewer than characters.
         """
-        positions = torch.arange(1, PATCH_SIZE, device=patches.device)
-        pairs = (positions * VOCABULARY + patches[:, :-1])[true[:, 1:]]
+        slots = torch.arange(1, PATCH_SIZE, device=patches_PS.device)
+        pairs = (slots * VOCABULARY + patches_PS[:, :-1])[real_PS[:, 1:]]
         distinct, pair_index = torch.unique(pairs, return_inverse=True)
         characters = self.wte(distinct % VOCABULARY) + self.wpe(distinct // VOCABULARY)
-        count = len(vectors)
-        index = patches.new_empty(patches.shape)
-        index[:, 0] = torch.arange(count, device=patches.device)
-        index[:, 1:][true[:, 1:]] = count + pair_index
-        return torch.cat([vectors + self.wpe.weight[0], characters]), index[true]
+        n_patches = len(hidden_PD)
+        index_PS = patches_PS.new_empty(patches_PS.shape)
+        index_PS[:, 0] = torch.arange(n_patches, device=patches_PS.device)
+        index_PS[:, 1:][real_PS[:, 1:]] = n_patches + pair_index
+        return torch.cat([hidden_PD + self.wpe.weight[0], characters]), index_PS[real_PS]
 
-    def _blocks(self, distinct: Tensor, index: Tensor, lengths: list[int]) -> Tensor:
-        """Run the blocks: [d, hidden] and [t] -> [t, hidden].
+    def _blocks(self, inputs_UD: Tensor, index_C: Tensor, lengths: list[int]) -> Tensor:
+        """Run the blocks on distinct inputs and their index: [U, D] and [C] -> [C, D].
 
-        What the first block computes before attention depends on the input alone, so it is
-        computed once for each distinct input and then looked up. The dropout of the inputs is
-        drawn as seldom, so the same input loses the same elements in all patches. Within a patch
-        no two inputs are alike: the loss of each patch is distributed as if its dropout were its
-        own, and the expected gradient is the same.
+        The first block's computation before attention depends on the input alone, so it is done
+        once per distinct input and then looked up. The dropout of the inputs is drawn there too,
+        so the same input loses the same elements in all patches. Within a patch no two inputs are
+        alike: the loss of each patch is distributed as if its dropout were its own, and the
+        expected gradient is the same.
         """
         drop = self.config.dropout if self.training else 0.0
-        attend = PackedAttention(lengths, drop, distinct.device)
+        attend = PackedAttention(lengths, drop, inputs_UD.device)
         first, *others = self.h
         weights = first.weights()
-        distinct = dropout(distinct, drop)
-        x, qkv = (F.embedding(index, table) for table in (distinct, weights.project(distinct)))
-        x = weights.finish(x, attend(qkv), drop)
+        inputs_UD = dropout(inputs_UD, drop)
+        x_CD = F.embedding(index_C, inputs_UD)
+        qkv = F.embedding(index_C, weights.project(inputs_UD))
+        x_CD = weights.finish(x_CD, attend(qkv), drop)
         for block in others:
-            x = block(x, attend, drop)
-        hidden: Tensor = self.ln_f(x)
-        return hidden
+            x_CD = block(x_CD, attend, drop)
+        hidden_CD: Tensor = self.ln_f(x_CD)
+        return hidden_CD

@@ -19,6 +19,8 @@ PREFIXES = {
     "patch_decoder.": "patch_level_decoder.base.",
     "char_decoder.": "char_level_decoder.base.transformer.",
 }
+# Hugging Face's GPT-2 stores its linear layers as Conv1D, [in, out]; ours are nn.Linear, [out, in].
+# Their patch embedding is a linear layer [D, S·V], ours a table [S·V, D].
 TRANSPOSED = ("patch_embedding.weight", "c_attn.weight", "c_proj.weight", "c_fc.weight")
 POSITIONS = "patch_level_decoder.base.wpe.weight"
 CHAR_EMBEDDING = "char_level_decoder.base.transformer.wte.weight"
@@ -28,11 +30,11 @@ Weights = dict[str, Tensor]
 
 
 def read(path: str | Path) -> tuple[ModelConfig, Weights]:
-    """A published checkpoint's sizes, told from its shapes, and its weights under our names.
+    """Read a published checkpoint: sizes, from the shapes, and weights under our names.
 
     Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: when the file is not a NotaGen checkpoint; it names the file and the reason.
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not a NotaGen checkpoint; the message names the file and the reason.
     """
     theirs = read_tensors(path, KIND)
     for name in (POSITIONS, CHAR_EMBEDDING, TIED_HEAD):
@@ -54,12 +56,12 @@ def read(path: str | Path) -> tuple[ModelConfig, Weights]:
 
 
 def write(weights: Weights, path: str | Path) -> None:
-    """Save weights, under our names, as a checkpoint that the published programs read."""
+    """Write weights, given under our names, as a checkpoint that the published programs read."""
     torch.save({"model": to_published(weights)}, path)
 
 
 def to_published(weights: Weights) -> Weights:
-    """Our weights (or their gradients) under the published names, in the published layout."""
+    """Rename and transpose our weights (or their gradients) to the published layout."""
     theirs = _renamed(weights, PREFIXES)
     theirs[TIED_HEAD] = theirs[CHAR_EMBEDDING]
     return theirs
@@ -70,7 +72,7 @@ def _count_layers(weights: Weights, prefix: str) -> int:
 
 
 def _renamed(weights: Weights, prefixes: dict[str, str]) -> Weights:
-    """Other prefixes (the longest that fits) and transposed matrices; the tied head is left out."""
+    """Replace prefixes (the longest match wins), transpose matrices, leave out the tied head."""
     renamed = {}
     for name, weight in weights.items():
         if name == TIED_HEAD:
@@ -83,17 +85,17 @@ def _renamed(weights: Weights, prefixes: dict[str, str]) -> Weights:
 
 
 def read_tensors(path: str | Path, kind: str) -> Weights:
-    """The weights in a file of ``torch.save({"model": weights, ...})``, or of the weights alone.
+    """Read the weights of ``torch.save({"model": weights, ...})``, or of ``torch.save(weights)``.
 
     Args:
         path: the file.
-        kind: what it is meant to be a checkpoint of, for the message.
+        kind: name of the expected kind of checkpoint, for the message.
 
     Raises:
-        FileNotFoundError: there is none.
-        ValueError: it is something else; the message names the file and the reason.
+        FileNotFoundError: there is no such file.
+        ValueError: the file is something else; the message names it and the reason.
     """
-    # Other files make the unpickler raise almost anything, so they do not get that far.
+    # torch.load raises almost anything on other files, so they are refused before.
     with Path(path).open("rb") as file:
         if not zipfile.is_zipfile(file):
             raise ValueError(f"{path} is not a file that torch.save has written")
@@ -108,10 +110,10 @@ def read_tensors(path: str | Path, kind: str) -> Weights:
 
 
 def check_tensors(weights: Weights, expected: Weights, path: str | Path, kind: str) -> None:
-    """Compare names and shapes with those of a model.
+    """Check that names and shapes are those of a model.
 
     Raises:
-        ValueError: it tells the first that differs.
+        ValueError: they are not; the message names the file and the first tensor that differs.
     """
     for name in sorted(weights.keys() | expected.keys()):
         if name not in weights or name not in expected:

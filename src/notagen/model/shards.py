@@ -1,4 +1,4 @@
-"""Sharded checkpoints of torch.distributed.checkpoint, checked to hold nothing that runs."""
+"""Sharded checkpoints of torch.distributed.checkpoint: refuse pickles that could run code."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _KNOWN: Final = {
 
 
 class _MetadataUnpickler(pickle.Unpickler):
-    """Knows the classes of a checkpoint's metadata, and no other."""
+    """Unpickler that knows the classes of a checkpoint's metadata and no others."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """A class of :data:`_KNOWN` or a torch dtype."""
+        """Find a class of :data:`_KNOWN` or a torch dtype."""
         is_dtype = module == "torch" and isinstance(getattr(torch, name, None), torch.dtype)
         if (module, name) not in _KNOWN and not is_dtype:
             raise pickle.UnpicklingError(f"{module}.{name} has no place in a checkpoint")
@@ -42,14 +42,14 @@ class _MetadataUnpickler(pickle.Unpickler):
 
 
 def check(folder: Path) -> None:
-    """Refuse shards in which anything but tensors and plain values is stored.
+    """Refuse shards that store anything but tensors and plain values.
 
-    To be called before torch or Lightning reads ``folder``: both unpickle its metadata, and what
-    it holds beside tensors, without looking.
+    Call it before torch or Lightning reads ``folder``: both unpickle the metadata, and all values
+    that are not tensors, unchecked.
 
     Raises:
-        pickle.UnpicklingError: the folder is damaged, or holds something else.
-        OSError: there are no such files.
+        pickle.UnpicklingError: the folder is damaged or stores other objects.
+        OSError: files are missing.
     """
     try:
         metadata = _MetadataUnpickler(io.BytesIO((folder / _METADATA).read_bytes())).load()
@@ -59,7 +59,7 @@ def check(folder: Path) -> None:
 
 
 def _check_values(folder: Path, metadata: Metadata) -> None:
-    """Read the values that are no tensors as torch reads weights: classes are refused."""
+    """Read the values that are not tensors with ``weights_only``, which refuses classes."""
     values = {
         name
         for name, entry in metadata.state_dict_metadata.items()

@@ -32,17 +32,17 @@ _HUB_FOLDER: Final = re.compile(r"[\w.-]+/[\w.-]+(?<!\.pth)(?<!\.ckpt)")
 _HUB_FILE: Final = re.compile(r"([\w.-]+/[\w.-]+)/(.+\.pth)")
 _SIZES: Final = ("patch_layers", "char_layers", "hidden_size", "patch_length")
 
-_META: Final = "meta.pt"  # what Lightning adds to a sharded folder: all but tensors
+_META: Final = "meta.pt"  # Lightning's file in a sharded folder: everything but the tensors
 
 
 def load(name: str) -> NotaGen:
-    """Load a backbone, in evaluation mode; adapters are merged.
+    """Load a model in evaluation mode; adapters are merged.
 
-    A hub id (``owner/name``, or ``owner/name/file.pth`` for a published file) is the only name
-    that may touch the network; the hub's cache serves it where there is none.
+    Only a hub id (``owner/name``, or ``owner/name/file.pth`` for a published file) uses the
+    network; offline, the hub's cache serves it.
 
     Raises:
-        UserError: there is no such thing, or it holds other weights.
+        UserError: there are no weights of that name, or they are not NotaGen's.
     """
     path = Path(name)
     with _explaining(name):
@@ -64,15 +64,15 @@ def load(name: str) -> NotaGen:
 
 
 def load_into(model: NotaGen, name: str, sizes: Mapping[str, Mapping[str, Any]]) -> None:
-    """Give ``model`` the weights of another.
+    """Copy weights into a model of the same size.
 
     Args:
-        model: of the same size.
-        name: as for :func:`load`.
-        sizes: of each known model by its name, for the message when they differ.
+        model: changed in place.
+        name: of the weights, as for :func:`load`.
+        sizes: sizes of all known models by name; when they differ, the message names the fitting.
 
     Raises:
-        UserError: there are none, or they are of another size.
+        UserError: there are no weights of that name, or they are of another size.
     """
     other = load(name)
     found, wanted = asdict(other.config), asdict(model.config)
@@ -87,12 +87,12 @@ def load_into(model: NotaGen, name: str, sizes: Mapping[str, Mapping[str, Any]])
 
 
 def save(model: NotaGen, out: Path) -> None:
-    """Write weights whole or not at all; adapters are merged into the model first.
+    """Write weights atomically; adapters are merged into the model first.
 
     Args:
-        model: the backbone.
-        out: a published-format file where it ends in ``.pth``, else a folder with ``config.json``
-            and ``model.safetensors``. What is there is replaced.
+        model: the model.
+        out: a file of the published layout if it ends in ``.pth``, else a folder with
+            ``config.json`` and ``model.safetensors``; replaced if it exists.
     """
     if model.lora is not None:
         model.merge_adapters()
@@ -106,7 +106,7 @@ def save(model: NotaGen, out: Path) -> None:
 
 
 def describe(model: NotaGen) -> dict[str, Any]:
-    """What a training checkpoint must say for :func:`load` to build the model again."""
+    """Sizes of a model and its adapters, for a checkpoint that :func:`load` can read."""
     return {
         "config": asdict(model.config),
         "lora": None if model.lora is None else asdict(model.lora),
@@ -132,7 +132,7 @@ def _from_checkpoint(path: Path) -> NotaGen:
 
 
 def _download(repository: str, file: str) -> str:
-    """A file of the hub, from the cache where the hub cannot be reached or has nothing newer."""
+    """Download a file of the hub; offline, or where it is up to date, use the cache."""
     try:
         return hf_hub_download(repository, file)
     except RemoteEntryNotFoundError:
@@ -157,7 +157,7 @@ def _download(repository: str, file: str) -> str:
 
 @contextmanager
 def _explaining(name: str) -> Iterator[None]:
-    """Say which file it was that a library could not read."""
+    """Turn the errors of the libraries that read files into a UserError that names the file."""
     try:
         yield
     except UserError:
@@ -176,10 +176,10 @@ def _explaining(name: str) -> Iterator[None]:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's contents, weights as whole tensors on the CPU; of a folder of shards, too.
+    """Read a checkpoint, a file or a folder of shards; weights become whole tensors on the CPU.
 
-    Files are mapped into memory, so what is not looked at is not read. A folder's optimizer state
-    is left out.
+    Files are mapped into memory, so unused parts are not read. Of a folder the optimizer state is
+    left out.
     """
     if path.is_dir():
         contents: dict[str, Any] = torch.load(path / _META, weights_only=True)

@@ -21,14 +21,14 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import BertConfig, BertModel
 
 from notagen.model import published
+from notagen.model.config import HEAD_SIZE
 from notagen.model.hub import HubModel
+from notagen.model.patch_embedding import PatchEmbedding
 from notagen.model.published import Weights
 from notagen.notation import Tune
-from notagen.patches import VOCABULARY
 from notagen.reward import bar_patches
 from notagen.reward.bar_patches import BAR_PATCH_SIZE, BarPatches
 
-_HEAD_SIZE: Final = 64
 _BATCH: Final = 4096  # patches in memory at a time, padding included
 
 KIND: Final = "CLaMP 2"
@@ -64,26 +64,6 @@ class EncoderConfig:
     conv_radius: int = 0
 
 
-class BarEmbedding(nn.Module):
-    """A vector per bar patch: the sum of one table row per (slot, character), plus a bias.
-
-    The same function as the published one-hot [64·128] times a matrix; padding counts.
-    """
-
-    slots: Tensor
-
-    def __init__(self, hidden_size: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(BAR_PATCH_SIZE * VOCABULARY, hidden_size))
-        self.bias = nn.Parameter(torch.zeros(hidden_size))
-        nn.init.normal_(self.weight, std=0.02)
-        self.register_buffer("slots", torch.arange(BAR_PATCH_SIZE) * VOCABULARY, persistent=False)
-
-    def forward(self, patches: Tensor) -> Tensor:
-        """Integer [patches, 64] -> [patches, hidden]."""
-        return F.embedding_bag(patches + self.slots, self.weight, mode="sum") + self.bias
-
-
 class MusicEncoder(
     nn.Module,
     HubModel,
@@ -100,14 +80,14 @@ class MusicEncoder(
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.embedding = BarEmbedding(config.hidden_size)
+        self.embedding = PatchEmbedding(config.hidden_size, BAR_PATCH_SIZE)
         if config.conv_radius:
             self.neighbours = LocalConv(config.hidden_size, config.conv_radius)
         sizes = BertConfig(
             vocab_size=1,
             hidden_size=config.hidden_size,
             num_hidden_layers=config.layers,
-            num_attention_heads=config.hidden_size // _HEAD_SIZE,
+            num_attention_heads=config.hidden_size // HEAD_SIZE,
             intermediate_size=4 * config.hidden_size,
             max_position_embeddings=config.patch_length,
             hidden_dropout_prob=config.dropout,

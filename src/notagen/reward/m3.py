@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import GPT2Config, GPT2Model
 
+from notagen.model.config import HEAD_SIZE
 from notagen.patches import EOS, PAD, VOCABULARY
 from notagen.reward.bar_patches import BAR_PATCH_SIZE, Task
 from notagen.reward.encoder import EncoderConfig, MusicEncoder
@@ -18,7 +19,6 @@ _CHOSEN: Final = 0.45  # of the patches are to be restored;
 _BLANKED: Final = 0.8  # of these, so many are blanked,
 _SHUFFLED: Final = 0.1  # so many have their characters shuffled, and the rest stay as they are
 
-_HEAD_SIZE: Final = 64
 _LENGTH_GROUPS: Final = 4  # of patches of about the same length, each padded to its longest
 
 
@@ -126,7 +126,7 @@ class BarCharDecoder(nn.Module):
             n_positions=BAR_PATCH_SIZE,
             n_embd=hidden_size,
             n_layer=layers,
-            n_head=hidden_size // _HEAD_SIZE,
+            n_head=hidden_size // HEAD_SIZE,
             embd_pdrop=0.0,
             attn_pdrop=0.0,
             resid_pdrop=0.0,

@@ -16,7 +16,7 @@ def model(model):
 @pytest.fixture
 def in_torch(monkeypatch):
     """Decoding as it is where numba is not installed."""
-    monkeypatch.setattr("notagen.model.gpt2.find_spec", lambda name: None)
+    monkeypatch.setattr("notagen.model.decoding.decoder.find_spec", lambda name: None)
 
 
 def decoder_of(model, pieces, **options):
@@ -145,14 +145,14 @@ def test_without_numba_greedy_patches_are_the_published_ones(
 
 
 def test_torch_and_machine_code_agree_for_every_number_of_rows(model, monkeypatch):
-    level = pytest.importorskip("notagen.model.decoding.numba_runner")
+    numba_runner = pytest.importorskip("notagen.model.decoding.numba_runner")
     pieces = [random_piece(6 + length % 7, seed=length) for length in range(9)]
     patches = random_piece(10, seed=0)[1:].long()
     for rows in (1, 2, 5, 9):
         native = decoder_of(model, pieces[:rows])
-        assert type(native._patches) is level.NativeLevel
+        assert type(native._patches) is numba_runner.NumbaRunner
         with monkeypatch.context() as patched:
-            patched.setattr("notagen.model.gpt2.find_spec", lambda name: None)
+            patched.setattr("notagen.model.decoding.decoder.find_spec", lambda name: None)
             plain = decoder_of(model, pieces[:rows])
         for _ in range(2):
             found, expected = (forced_log_probs(way, patches[:rows]) for way in (native, plain))
@@ -165,7 +165,7 @@ def test_many_rows_are_left_to_torch(model, monkeypatch):
     native = pytest.importorskip("notagen.model.decoding.kernels")
     pieces = [random_piece(length, seed=length) for length in (6, 9, 12)]
     expected = write_greedily(decoder_of(model, pieces), 3)
-    monkeypatch.setattr(native, "MOST_ROWS", 2)
+    monkeypatch.setattr(native, "MAX_ROWS", 2)
     assert torch.equal(write_greedily(decoder_of(model, pieces), 3), expected)
 
 

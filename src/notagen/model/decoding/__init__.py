@@ -1,1 +1,1 @@
-"""Cached decoding: in torch, or in machine code."""
+"""Cached decoding: the decoder, and its computations in torch or in machine code."""

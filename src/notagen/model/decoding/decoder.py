@@ -1,7 +1,10 @@
 """Cached decoding: one character at a time for many pieces at once.
 
-Neither level computes anything twice. The sampler stays outside: it is given logits and answers
-with characters, so forcing a character (the rest of a prompt, a mark) is just another answer.
+Neither level computes anything twice. The decoder returns logits and takes character ids; how ids
+are sampled, or forced (the rest of a prompt, a stream mark), is left to the caller.
+
+Shapes, also as suffixes of variables: B = rows, the pieces decoded at once, n = patches or rows of
+one call, S = 16 characters of a patch, V = 128 character ids, P = `patch_length`, D = hidden size.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from notagen.patches import PATCH_SIZE
 
 
 class Decoder:
-    """Pieces being written, one a row, each with its own length.
+    """Both levels of a model with their caches, for a batch of pieces of different lengths.
 
     ::
 
@@ -30,21 +33,22 @@ class Decoder:
             logits = decoder.next_char(ids)      # ids: the characters chosen for the last logits
         decoder.push(patch)                      # the whole patch, padded after its end
 
-    All rows write the same slot of their patch at the same time; those that have ended it wait for
-    the others. The model's weights must not change meanwhile.
+    All rows are at the same slot of their patches; rows whose patch has ended wait for the others.
+    The model's weights must not change while the decoder is in use.
 
     Args:
         model: in eval mode.
-        rows: how many pieces are written at once.
-        quantize: what matrices are rounded to; only on a processor.
-        cuda_graphs: whether each step is one CUDA graph.
+        rows: number of pieces decoded at once.
+        quantize: ``int8`` to round the matrices of the blocks; on a CPU only.
+        cuda_graphs: replay each step as one CUDA graph.
 
     Attributes:
         lengths: patches in each row so far.
 
     Raises:
-        ValueError: when the model is in training mode.
-        UserError: when that is not possible with the model's device or type.
+        ValueError: the model is in training mode.
+        UserError: ``quantize`` or ``cuda_graphs`` is not possible on the model's device or with the
+            type of its weights.
     """
 
     @torch.no_grad()
@@ -61,72 +65,81 @@ class Decoder:
         config = model.config
         self.lengths = [0] * rows
         self.patch_length = config.patch_length
-        inputs, chars = model.patch_decoder, model.char_decoder
-        embedding = inputs.patch_embedding
-        self._inputs = embedding.weight.detach(), embedding.bias + inputs.wpe.weight
-        self._head = chars.wte.weight.detach()
-        runner = select_runner(self._head, quantize, cuda_graphs=cuda_graphs)
-        self._patches = runner(inputs.h, inputs.ln_f, rows, config.patch_length)
+        patches, chars = model.patch_decoder, model.char_decoder
+        embedding = patches.patch_embedding
+        # One table of (slot, character), and one of positions, to which the bias is added here.
+        self._tables = embedding.weight.detach(), embedding.bias + patches.wpe.weight
+        self._head_VD = chars.wte.weight.detach()
+        runner = select_runner(self._head_VD, quantize, cuda_graphs=cuda_graphs)
+        self._patches = runner(patches.h, patches.ln_f, rows, config.patch_length)
         self._chars = runner(chars.h, chars.ln_f, rows, PATCH_SIZE)
-        self._hidden = self._head.new_zeros(rows, config.patch_length, config.hidden_size)
-        # What `push` put there, until rows change otherwise.
-        self._last_hidden: Tensor | None = None
-        self._start = chars.wpe.weight[0].detach()
-        # What the first char block computes before attention depends on slot and character only.
-        embedded = chars.wpe.weight[:PATCH_SIZE, None] + self._head
-        self._chars.precompute_first_block(embedded, self._head)
+        # The patch level's output at every patch: after `rewind` the last one is needed again.
+        self._hidden_BPD = self._head_VD.new_zeros(rows, config.patch_length, config.hidden_size)
+        self._last_hidden_BD: Tensor | None = None  # of the last patches; None: to be looked up
+        self._start_D = chars.wpe.weight[0].detach()
+        # The first char block's computation before attention depends on slot and character only.
+        embedded_SVD = chars.wpe.weight[:PATCH_SIZE, None] + self._head_VD
+        self._chars.precompute_first_block(embedded_SVD, self._head_VD)
         self._slot = 0
 
     @torch.no_grad()
     def prefill(self, row: int, patches: Tensor) -> None:
-        """Append finished patches, integer [n, 16], to one row.
+        """Append finished patches, integer [n, S], to one row.
 
         Raises:
-            ValueError: when they do not fit into the context.
+            ValueError: they do not fit into the context.
         """
         start, end = self.lengths[row], self.lengths[row] + len(patches)
         self._require_room(end)
-        x = self._patches.embed(self._inputs, patches, range(start, end))
-        self._hidden[row, start:end] = self._patches.prefill(x, row, start)
+        x_nD = self._patches.embed(self._tables, patches, range(start, end))
+        self._hidden_BPD[row, start:end] = self._patches.prefill(x_nD, row, start)
         self.lengths[row] = end
-        self._last_hidden = None
+        self._last_hidden_BD = None
 
     def rewind(self, row: int, length: int) -> None:
-        """Forget what one row holds after its first `length` patches."""
+        """Truncate one row to its first `length` patches.
+
+        Raises:
+            ValueError: the row has fewer.
+        """
         if not 0 <= length <= self.lengths[row]:
             raise ValueError(f"row {row} holds {self.lengths[row]} patches, not {length}")
         self.lengths[row] = length
-        self._last_hidden = None
+        self._last_hidden_BD = None
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Go on with these rows only; they are numbered anew from 0."""
+        """Drop all rows but these, which are renumbered from 0."""
         self.lengths = [self.lengths[row] for row in rows]
-        self._hidden = self._hidden[rows]
-        self._last_hidden = None
+        self._hidden_BPD = self._hidden_BPD[rows]
+        self._last_hidden_BD = None
         self._patches.keep(rows)
         self._chars.keep(rows)
 
     @property
     def last_hidden(self) -> Tensor:
-        """What the patch level says after the last patch of every row, [rows, hidden]."""
+        """Output of the patch level at the last patch of every row, [B, D].
+
+        Raises:
+            ValueError: a row is empty.
+        """
         if 0 in self.lengths:
             raise ValueError("a row is empty: prefill every row, at least with the bos patch")
-        if self._last_hidden is None:
-            self._last_hidden = self._hidden.flatten(0, 1).index_select(0, self._last())
-        return self._last_hidden
+        if self._last_hidden_BD is None:
+            self._last_hidden_BD = self._hidden_BPD.flatten(0, 1).index_select(0, self._last())
+        return self._last_hidden_BD
 
     def begin_patch(self) -> Tensor:
-        """Logits [rows, 128] of the first character of every row's next patch."""
+        """Logits [B, V] of the first character of every row's next patch."""
         self._slot = 0
-        x = self.last_hidden + self._start
-        return self._chars.logits(x, range(len(self.lengths)), self._slot)
+        x_BD = self.last_hidden + self._start_D
+        return self._chars.logits(x_BD, range(len(self.lengths)), self._slot)
 
     def next_char(self, ids: Tensor | Sequence[int], rows: Sequence[int] | None = None) -> Tensor:
-        """Given the characters just chosen, integer [n], the logits [n, 128] of the next.
+        """Logits [n, V] after appending one character to each unfinished patch.
 
         Args:
-            ids: one for each row that goes on with its patch.
-            rows: which these are, ascending; every row when None.
+            ids: the characters, integer [n].
+            rows: the row of each, ascending; None for all rows.
         """
         self._slot += 1
         rows = range(len(self.lengths)) if rows is None else rows
@@ -134,21 +147,21 @@ class Decoder:
 
     @torch.no_grad()
     def push(self, patches: Tensor) -> None:
-        """Append one finished patch, integer [rows, 16], to every row.
+        """Append one finished patch, integer [B, S], to every row.
 
         Raises:
-            ValueError: when a row is full: rewind it and prefill a shorter context.
+            ValueError: a row is full: rewind it and prefill a shorter context.
         """
         self._require_room(max(self.lengths) + 1)
-        x = self._patches.embed(self._inputs, patches, self.lengths)
-        self._last_hidden = self._patches.step(x, range(len(self.lengths)), self.lengths)
+        x_BD = self._patches.embed(self._tables, patches, self.lengths)
+        self._last_hidden_BD = self._patches.step(x_BD, range(len(self.lengths)), self.lengths)
         self.lengths = [length + 1 for length in self.lengths]
-        self._hidden.view(-1, x.shape[1]).index_copy_(0, self._last(), self._last_hidden)
+        self._hidden_BPD.view(-1, x_BD.shape[1]).index_copy_(0, self._last(), self._last_hidden_BD)
 
     def _last(self) -> Tensor:
-        """Where each row's last patch stands among all places of all rows, long [rows]."""
+        """Index of each row's last patch in the flattened [B·P], long [B]."""
         ends = (row * self.patch_length + length for row, length in enumerate(self.lengths))
-        return torch.tensor([end - 1 for end in ends], device=self._head.device)
+        return torch.tensor([end - 1 for end in ends], device=self._head_VD.device)
 
     def _require_room(self, length: int) -> None:
         if length > self.patch_length:
@@ -161,27 +174,31 @@ class Decoder:
 def select_runner(
     weight: Tensor, quantize: Quantize | None, *, cuda_graphs: bool
 ) -> type[LevelRunner]:
-    """How to compute with weights of this type on their device.
+    """Choose the class that runs both levels, by device and type of the weights.
+
+    Machine code on a CPU in float32, if numba is installed; else torch.
 
     Args:
-        weight: one of them.
-        quantize: what matrices are rounded to.
-        cuda_graphs: whether with CUDA graphs.
+        weight: any weight of the model.
+        quantize: ``int8`` or None.
+        cuda_graphs: replay each step as one CUDA graph.
 
     Raises:
-        UserError: that is not possible there.
+        UserError: ``quantize`` or ``cuda_graphs`` is not possible there.
     """
     if quantize not in (None, "int8"):
         raise UserError(f"quantize must be int8 or null, not {quantize}")
     if cuda_graphs and not weight.is_cuda:
         raise UserError("cuda_graphs=true needs a CUDA device")
-    single = weight.device.type == "cpu" and weight.dtype == torch.float32
-    if quantize and not (single and find_spec("numba")):
+    machine_code = (
+        weight.device.type == "cpu" and weight.dtype == torch.float32 and find_spec("numba")
+    )
+    if quantize and not machine_code:
         raise UserError(
             "quantize=int8 needs weights in float32 on a processor, and numba "
             "(pip install notagen[fast])"
         )
-    if single and find_spec("numba"):
+    if machine_code:
         from notagen.model.decoding.numba_runner import Int8Runner, NumbaRunner
 
         return Int8Runner if quantize else NumbaRunner

@@ -1,9 +1,13 @@
-"""Blocks of a few tokens in machine code, for processors.
+"""GPT-2 blocks on a few tokens in machine code, for CPUs.
 
-Calls of torch cost more than the arithmetic of a small block on one token, and the library behind
-its matrix products reads weights slowly for so few tokens: at a width of 256 a block takes half
-of the time here. numba compiles these functions once for each machine (`pip install
-notagen[fast]`); where it is not installed, torch does the same.
+Calls of torch cost more than the arithmetic of a small block on one token, and its matrix products
+read weights slowly for few tokens: at a hidden size of 256 a block takes half of the time here.
+numba (`pip install notagen[fast]`) compiles these functions once per machine; where it is not
+installed, torch computes the blocks. `tests/model/decoding` holds both to the same results.
+
+Shapes, also as suffixes of variables: n = tokens of one call, B = rows of the cache,
+P = positions of the cache, H = heads, E = 64 per head, D = H·E, the hidden size,
+S = 16 characters of a patch, V = 128 character ids.
 """
 
 import math
@@ -20,17 +24,17 @@ from notagen.patches import PATCH_SIZE, VOCABULARY
 
 Array = npt.NDArray[np.float32]
 Norm = tuple[Array, ...]
-"""Weight and bias of a layer norm, [hidden] each."""
+"""Weight and bias of a layer norm, [D] each."""
 Indices = npt.NDArray[np.int64]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-IMPORTED = "4546780125b0c59b"
-"""Of `matmul` and `simd`: numba compiles anew what it kept when this file has changed, and
-does not look at others."""
+IMPORTED = "e1f1a48d388e4397"
+"""Hash of `matmul.py` and `simd.py`: numba's cache notices changes of this file only, so the hash
+must change with them (a test compares it)."""
 
 MAX_ROWS = 32
-"""From here on a matrix product of torch is as fast."""
+"""Rows above which torch's matrix products are as fast."""
 
 _SCALE = np.float32(1 / math.sqrt(HEAD_SIZE))
 _HALF, _ONE, _EPSILON = np.float32(0.5), np.float32(1), np.float32(1e-5)
@@ -39,39 +43,39 @@ _GELU = np.float32(math.sqrt(2 / math.pi)), np.float32(0.044715)
 
 
 def compiled(function: Function) -> Function:
-    """Once for each machine."""
+    """Compile at the first call and cache the machine code on disk."""
     return cast(Function, numba.njit(cache=True, **OPTIONS)(function))
 
 
 @compiled
-def layer_norm(x: Array, weight: Array, bias: Array) -> Array:
-    """[tokens, hidden], twice."""
-    y = np.empty_like(x)
-    width = np.float32(x.shape[1])
-    for token in range(len(x)):
-        own, normed = x[token], y[token]
-        mean = own.sum() / width
+def layer_norm(x_nD: Array, weight: Array, bias: Array) -> Array:
+    """Layer norm over the last axis: [n, D] -> [n, D]."""
+    y_nD = np.empty_like(x_nD)
+    width = np.float32(x_nD.shape[1])
+    for token in range(len(x_nD)):
+        x, y = x_nD[token], y_nD[token]
+        mean = x.sum() / width
         variance = np.float32(0)
-        for i in range(len(own)):
-            variance += (own[i] - mean) * (own[i] - mean)
+        for i in range(len(x)):
+            variance += (x[i] - mean) * (x[i] - mean)
         scale = _ONE / np.sqrt(variance / width + _EPSILON)
-        for i in range(len(own)):
-            normed[i] = (own[i] - mean) * scale * weight[i] + bias[i]
-    return y
+        for i in range(len(x)):
+            y[i] = (x[i] - mean) * scale * weight[i] + bias[i]
+    return y_nD
 
 
 @compiled
 def gelu(x: Array) -> None:
-    """gelu_new in place: 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))).
+    """GELU in place, in its tanh form: 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))).
 
-    tanh is a quotient of polynomials (that of the Eigen library), exact to a few units in the
-    last place; the C library's is no vector function and takes longer than the matrix product.
+    tanh is the quotient of polynomials of the Eigen library, exact to a few units in the last
+    place; the C library's tanh is not vectorized and takes longer than the matrix product.
     """
     flat = x.reshape(-1)
     for i in range(len(flat)):
         v = flat[i]
         u = _GELU[0] * (v + _GELU[1] * v * v * v)
-        u = min(max(u, np.float32(-7.9053111)), np.float32(7.9053111))
+        u = min(max(u, np.float32(-7.9053111)), np.float32(7.9053111))  # tanh is ±1 beyond
         s = u * u
         p = np.float32(-2.76076847742355e-16) * s + np.float32(2.00018790482477e-13)
         p = p * s + np.float32(-8.60467152213735e-11)
@@ -87,9 +91,12 @@ def gelu(x: Array) -> None:
 
 @compiled
 def exponential(x: Array) -> None:
-    """e to the power of numbers up to 0, in place."""
+    """Exponential of numbers up to 0, in place: e^v = 2^k · e^r with |r| <= ln(2) / 2.
+
+    e^r is its Taylor polynomial of degree 6; 2^k is made by its bits, with k + 127 as exponent.
+    """
     for i in range(len(x)):
-        v = max(x[i], np.float32(-87))
+        v = max(x[i], np.float32(-87))  # below, 2^k would be no normal number
         halvings = np.rint(v * _LOG2_E)
         v -= halvings * _LN_2
         p = np.float32(1 / 720) * v + np.float32(1 / 120)
@@ -103,15 +110,13 @@ def exponential(x: Array) -> None:
 
 
 @compiled
-def attend(qkv: Array, cached: Array, rows: Indices, positions: Indices) -> Array:
-    """Attend with one token in each of some rows: [n, 3·hidden] -> [n, hidden].
-
-    It is written into the cache, [2, all rows, heads, length, 64].
-    """
-    keys, values = cached[0], cached[1]  # unpacking would lose that they are contiguous
+def attend(qkv: Array, cached_2BHPE: Array, rows: Indices, positions: Indices) -> Array:
+    """Cache one token in each of n rows and attend: [n, 3·D] -> [n, D]."""
+    # numba would not know of unpacked ones that they are contiguous, and use no vector units.
+    keys, values = cached_2BHPE[0], cached_2BHPE[1]
     heads = keys.shape[1]
     hidden = heads * HEAD_SIZE
-    attended = np.zeros((len(qkv), hidden), np.float32)
+    attended_nD = np.zeros((len(qkv), hidden), np.float32)
     for token in range(len(qkv)):
         row, end = rows[token], positions[token] + 1
         weights = np.empty(end, np.float32)
@@ -129,28 +134,31 @@ def attend(qkv: Array, cached: Array, rows: Indices, positions: Indices) -> Arra
             weights -= weights.max()
             exponential(weights)
             total = weights.sum()
-            out = attended[token, start : start + HEAD_SIZE]
+            out = attended_nD[token, start : start + HEAD_SIZE]
             for past in range(end):
-                share = weights[past] / total
+                probability = weights[past] / total
                 for i in range(HEAD_SIZE):
-                    out[i] += share * value[past, i]
-    return attended
+                    out[i] += probability * value[past, i]
+    return attended_nD
 
 
 @compiled
-def embed(table: Array, places: Array, patches: Indices, positions: Indices) -> Array:
-    """Patches [n, 16] as sums of a row of [16·128, hidden] a character, and one of `places`."""
-    x = np.empty((len(patches), table.shape[1]), np.float32)
-    for token in range(len(patches)):
-        x[token] = places[positions[token]]
+def embed(characters: Array, positional: Array, patches_nS: Indices, positions: Indices) -> Array:
+    """Embed patches: [n, S] -> [n, D], `patch_embedding` plus the embedding of the position.
+
+    Tables are of (slot, character), [S·V, D], and of positions, [P, D].
+    """
+    x_nD = np.empty((len(patches_nS), characters.shape[1]), np.float32)
+    for token in range(len(patches_nS)):
+        x_nD[token] = positional[positions[token]]
         for slot in range(PATCH_SIZE):
-            x[token] += table[slot * VOCABULARY + patches[token, slot]]
-    return x
+            x_nD[token] += characters[slot * VOCABULARY + patches_nS[token, slot]]
+    return x_nD
 
 
 @compiled
 def look_up(tables: tuple[Array, ...], slot: int, ids: Indices) -> tuple[Array, Array]:
-    """Rows of two tables, [slots, 128, width]: [n, width] of each."""
+    """Look up ids [n] of one slot in two tables, [S, V, width] each: [n, width] of each."""
     first = np.empty((len(ids), tables[0].shape[2]), np.float32)
     second = np.empty((len(ids), tables[1].shape[2]), np.float32)
     for token in range(len(ids)):
@@ -161,31 +169,31 @@ def look_up(tables: tuple[Array, ...], slot: int, ids: Indices) -> tuple[Array, 
 
 @compiled
 def multiply(x: Array, matrix: Matrix) -> Array:
-    """A matrix: [tokens, in] -> [tokens, out]."""
+    """Apply a linear layer: [n, in] -> [n, out]."""
     return linear(x, matrix)
 
 
 @compiled
 def project(x: Array, norm: Norm, matrix: Matrix) -> Array:
-    """A layer norm and a matrix: [tokens, in] -> [tokens, out]."""
+    """Apply a layer norm and a linear layer: [n, in] -> [n, out]."""
     return linear(layer_norm(x, norm[0], norm[1]), matrix)
 
 
 @compiled
 def finish(
-    x: Array,
+    x_nD: Array,
     qkv: Array,
-    cached: Array,
+    cached_2BHPE: Array,
     rows: Indices,
     positions: Indices,
     weights: tuple[Matrix | Norm, ...],
 ) -> Array:
-    """A block from its projection on: attention, and the half after it; [n, hidden], twice.
+    """Run a block after its QKV projection, attention and MLP: [n, D] -> [n, D].
 
     Weights are those of attn_out, ln_2, mlp_in and mlp_out.
     """
     attn_out, ln_2, mlp_in, mlp_out = weights
-    x = x + linear(attend(qkv, cached, rows, positions), attn_out)
-    inner = project(x, ln_2, mlp_in)
+    x_nD = x_nD + linear(attend(qkv, cached_2BHPE, rows, positions), attn_out)
+    inner = project(x_nD, ln_2, mlp_in)
     gelu(inner)
-    return x + linear(inner, mlp_out)
+    return x_nD + linear(inner, mlp_out)

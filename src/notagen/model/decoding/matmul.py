@@ -1,6 +1,9 @@
-"""A matrix times a few tokens in machine code, in floats or in eight bits.
+"""Linear layers on a few tokens in machine code, in float32 or int8.
 
-Reading weights is what takes the time: each is read once for up to eight tokens.
+Reading the weights takes most of the time, so each weight is read once for up to eight tokens.
+
+Shapes: n = tokens. A group is up to eight of them; a register is a vector register, of 8 floats
+or 16 int16 (`lanes`).
 """
 
 from collections.abc import Callable
@@ -15,7 +18,7 @@ from notagen.model.decoding.simd import add_products, add_totals, lanes, load, p
 
 Array = npt.NDArray[Any]
 Matrix = tuple[Array, ...]
-"""float32 [out, in] and [out]; or int8 [out, in], their scales [out], and float32 [out]."""
+"""float32 weight [out, in] and bias [out]; or int8 weight, float32 scales [out] and bias [out]."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -23,24 +26,24 @@ OPTIONS: dict[str, Any] = {
     "error_model": "numpy",
     "fastmath": {"reassoc", "contract", "nsz", "arcp"},
 }
-"""Sums may be taken in any order, so that they use vector units; NaN and infinity count."""
+"""LLVM may reorder sums, so that they use vector units, but must respect NaN and infinity."""
 
-_ROWS = 64  # of a matrix: for one group of tokens after another they stay in the second cache
-_REGISTERS = 96  # of each token: for one row after another, those of a group stay in the first
-_STEPS = np.float32(2047)  # of inputs; 127 times as much, 8,000 times, is still an int32
+_ROWS = 64  # rows of a matrix at a time: they stay in the L2 cache while all groups use them
+_REGISTERS = 96  # registers of each token at a time: those of a group stay in the L1 cache
+_STEPS = np.float32(2047)  # largest rounded input: 8,000 products with 127 still fit an int32
 
 
 def linear(x: Array, matrix: Matrix) -> Array:
-    """[tokens, in] -> [tokens, out] where it is compiled; `in` is a multiple of 64."""
+    """Apply a linear layer, in compiled code only: [n, in] -> [n, out]; `in` % 64 == 0."""
     raise NotImplementedError
 
 
 @overload(linear, jit_options=OPTIONS)  # type: ignore[untyped-decorator]
 def _linear(x: Array, matrix: Matrix) -> Callable[..., Array]:
-    return _in_floats if len(matrix) == 2 else _in_eight_bits
+    return _linear_float32 if len(matrix) == 2 else _linear_int8
 
 
-def _in_floats(x: Array, matrix: Matrix) -> Array:
+def _linear_float32(x: Array, matrix: Matrix) -> Array:
     weight, bias = matrix
     y = np.empty((len(x), len(weight)), np.float32)
     if len(x) == 1:
@@ -57,7 +60,8 @@ def _in_floats(x: Array, matrix: Matrix) -> Array:
     return y
 
 
-def _in_eight_bits(x: Array, matrix: Matrix) -> Array:
+def _linear_int8(x: Array, matrix: Matrix) -> Array:
+    # Inputs are rounded to 12 bits, each token with a scale of its own.
     weight, scales, bias = matrix
     y = np.empty((len(x), len(weight)), np.float32)
     steps = np.empty(len(x), np.float32)
@@ -75,15 +79,15 @@ def _in_eight_bits(x: Array, matrix: Matrix) -> Array:
 
 
 def _compiled(function: Function) -> Function:
-    """Not kept by numba by itself, but as a part of what calls it."""
+    """Compile without a cache of its own: the code becomes part of the kernel that calls it."""
     return cast(Function, numba.njit(**OPTIONS)(function))
 
 
 @_compiled
 def _sums(x: Array, weight: Array, zero: Any) -> Array:
-    """[tokens, in] times [out, in] -> [groups, out, 8], of the type of `zero`.
+    """Dot products of tokens [n, in] and rows [out, in]: [groups, out, 8], of the type of `zero`.
 
-    Both are float32, or x is int16 and weights are int8. Groups are of eight tokens.
+    Both are float32, or tokens are int16 and weights int8.
     """
     if len(x) == 1:
         sums = np.full((1, len(weight), 8), zero)
@@ -109,7 +113,7 @@ def _sums(x: Array, weight: Array, zero: Any) -> Array:
 
 @_compiled
 def _packed(x: Array, together: int) -> Array:
-    """[tokens, in] -> [groups, in / lanes, together, lanes]: in the order in which it is read."""
+    """Reorder tokens as they are read: [n, in] -> [groups, in / lanes, together, lanes]."""
     width = lanes(x)
     groups = (len(x) + together - 1) // together
     packed = np.zeros((groups, x.shape[1] // width, together, width), x.dtype)
@@ -123,33 +127,34 @@ def _packed(x: Array, together: int) -> Array:
 
 @_compiled
 def _add_one(x: Array, weight: Array, sums: Array) -> None:
-    """Add to [out, 8] what a matrix makes of one token, [1, in]."""
+    """Add the dot products of one token [1, in] to sums [out, 8], in four partial sums."""
     width = lanes(x)
     columns = weight.shape[1]
     none = zero(x)
     for row in range(len(weight)):
         a = b = c = d = none
         for column in range(0, columns, 4 * width):
-            place = row * columns + column
-            a = add_products(a, load(weight, place), load(x, column))
-            b = add_products(b, load(weight, place + width), load(x, column + width))
-            c = add_products(c, load(weight, place + 2 * width), load(x, column + 2 * width))
-            d = add_products(d, load(weight, place + 3 * width), load(x, column + 3 * width))
+            at = row * columns + column
+            # Four sums, since each addition waits for the one before in the same register.
+            a = add_products(a, load(weight, at), load(x, column))
+            b = add_products(b, load(weight, at + width), load(x, column + width))
+            c = add_products(c, load(weight, at + 2 * width), load(x, column + 2 * width))
+            d = add_products(d, load(weight, at + 3 * width), load(x, column + 3 * width))
         add_totals(sums, 8 * row, (a, b, c, d, none, none, none, none))
 
 
 @_compiled
 def _add_four(x: Array, weight: Array, sums: Array, start: int, end: int) -> None:
-    """Add to [out, 8] what rows of a matrix from start to end make of [in / lanes, 4, lanes]."""
+    """Add the dot products of 4 tokens, packed, and rows start to end to sums [out, 8]."""
     width = lanes(x)
     columns = weight.shape[1]
     none = zero(x)
     for row in range(start, end):
         a = b = c = d = none
         for register in range(len(x)):
-            place, token = row * columns + register * width, 4 * register * width
-            prefetch(weight, place + columns)
-            w = load(weight, place)
+            at, token = row * columns + register * width, 4 * register * width
+            prefetch(weight, at + columns)  # the next row's
+            w = load(weight, at)
             a = add_products(a, w, load(x, token))
             b = add_products(b, w, load(x, token + width))
             c = add_products(c, w, load(x, token + 2 * width))
@@ -161,15 +166,15 @@ def _add_four(x: Array, weight: Array, sums: Array, start: int, end: int) -> Non
 def _add_eight(
     x: Array, weight: Array, sums: Array, start: int, end: int, first: int, last: int
 ) -> None:
-    """The same of the registers from first to last of [in / lanes, 8, lanes]."""
+    """Add the dot products of 8 tokens, packed, in registers first to last, as `_add_four`."""
     width = lanes(x)
     columns = weight.shape[1]
     for row in range(start, end):
         a = b = c = d = e = f = g = h = zero(x)
         for register in range(first, last):
-            place, token = row * columns + register * width, 8 * register * width
-            prefetch(weight, place + columns)
-            w = load(weight, place)
+            at, token = row * columns + register * width, 8 * register * width
+            prefetch(weight, at + columns)
+            w = load(weight, at)
             a = add_products(a, w, load(x, token))
             b = add_products(b, w, load(x, token + width))
             c = add_products(c, w, load(x, token + 2 * width))

@@ -1,4 +1,10 @@
-"""LevelRunner: one level of the model while decoding, in torch, with a KV cache."""
+"""LevelRunner: the blocks of one level while decoding, in torch, with a key-value cache.
+
+Shapes, also as suffixes of variables: B = rows of the cache, n = tokens or rows of one call,
+P = positions of the cache, K = cached positions that a call attends to, S = slots of a patch,
+V = 128 character ids, H = heads, E = 64 per head, D = H·E, the hidden size. A token is a patch at
+the patch level and a character at the char level.
+"""
 
 from __future__ import annotations
 
@@ -10,113 +16,122 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from notagen.model.config import HEAD_SIZE
-from notagen.model.gpt2 import Blocks, BlockWeights, Linear, affine, detached
-from notagen.patches import VOCABULARY
+from notagen.model.gpt2 import Blocks, BlockWeights, Linear, affine, detached, split_heads
+from notagen.model.patch_embedding import patch_embedding
 
 Quantize = Literal["int8"]
 
 
 class LevelRunner:
-    """The blocks of one level, computed by torch: on any device, in any precision.
+    """The blocks of one level and their cache, in torch: on any device, in any precision.
+
+    The decoder has a runner for each level and calls of it
+
+    * ``embed``, ``prefill`` and ``step`` at the patch level: one row's prompt, then a patch a row;
+    * ``precompute_first_block`` once, then ``logits`` for the first character of a patch and
+      ``next_logits`` for the others, at the char level;
+    * ``keep`` at both.
+
+    A subclass must implement ``step``, on which ``logits`` and ``next_logits`` rest; it inherits
+    everything else, and overrides it only where that is faster. ``cache`` is the only state: what
+    a subclass keeps of it beside, it renews in ``keep``. ``_converted`` determines how matrices
+    are stored.
 
     Args:
-        blocks: their weights must not change meanwhile, as little as those of the norm.
-        norm: what follows them.
-        rows: sequences decoded at once.
-        length: the most tokens of a sequence.
+        blocks: of the level; their weights must not change while the runner is in use.
+        norm: the layer norm after them; likewise.
+        rows: B.
+        length: P, the maximum number of tokens in a row.
     """
 
     def __init__(self, blocks: Blocks, norm: nn.LayerNorm, rows: int, length: int) -> None:
-        self.blocks = [BlockWeights(*map(self._held, block.weights())) for block in blocks]
+        self.blocks = [BlockWeights(*map(self._converted, block.weights())) for block in blocks]
         self.norm = detached(affine(norm))
         self.cache = KeyValueCache(len(blocks), rows, length, self.norm.weight)
 
-    def precompute_first_block(self, embedded: Tensor, head: Tensor) -> None:
-        """Keep what the first block computes before attention, for :meth:`next_logits`.
+    def precompute_first_block(self, embedded_SVD: Tensor, head_VD: Tensor) -> None:
+        """Tabulate the first block's projection of every input, for :meth:`next_logits`.
 
         Args:
-            embedded: everything that may stand at each position, [positions, 128, hidden].
-            head: what makes logits of the tokens, [128, hidden].
+            embedded_SVD: the embedding of every character at every position.
+            head_VD: the output head.
         """
-        self.head = head
-        self.tables = embedded, self.blocks[0].project(embedded)
+        self.head_VD = head_VD
+        self.tables = embedded_SVD, self.blocks[0].project(embedded_SVD)  # [S, V, D], [S, V, 3·D]
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Drop all other rows; these are numbered anew from 0."""
+        """Drop all rows but these, which are renumbered from 0."""
         self.cache.keep(rows)
 
     def embed(
-        self, tables: tuple[Tensor, Tensor], patches: Tensor, positions: Sequence[int]
+        self, tables: tuple[Tensor, Tensor], patches_nS: Tensor, positions: Sequence[int]
     ) -> Tensor:
-        """Patches as tokens: integer [n, 16] -> [n, hidden].
+        """Embed integer patches: [n, 16] -> [n, D].
 
         Args:
-            tables: what is added for each slot and character, [16·128, hidden], and what for each
-                position, [length, hidden].
-            patches: padded after their ends.
-            positions: where each stands, [n].
+            tables: of (slot, character), [16·V, D], and of positions, [P, D].
+            patches_nS: padded after their ends.
+            positions: of each patch in its piece, [n].
         """
-        table, places = tables
-        slots = torch.arange(0, len(table), VOCABULARY, device=table.device)
-        chosen = torch.tensor(positions, device=table.device)
-        characters = F.embedding_bag(patches.to(slots) + slots, table, mode="sum")
-        return characters + places.index_select(0, chosen)
+        characters, positional = tables
+        chosen = torch.tensor(positions, device=characters.device)
+        return patch_embedding(characters, patches_nS) + positional.index_select(0, chosen)
 
-    def prefill(self, x: Tensor, row: int, start: int) -> Tensor:
-        """The tokens of one row from `start` on: [n, hidden], twice."""
+    def prefill(self, x_nD: Tensor, row: int, start: int) -> Tensor:
+        """Run the next n tokens of one row, from position `start` on: [n, D] -> [n, D]."""
         for layer, block in enumerate(self.blocks):
-            x = block.finish(x, self.cache.extend(layer, row, start, block.project(x)))
-        return F.layer_norm(x, x.shape[-1:], *self.norm)
+            attended = self.cache.extend(layer, row, start, block.project(x_nD))
+            x_nD = block.finish(x_nD, attended)
+        return F.layer_norm(x_nD, x_nD.shape[-1:], *self.norm)
 
     def step(
         self,
-        x: Tensor,
+        x_nD: Tensor,
         rows: Sequence[int],
         positions: Sequence[int],
         qkv: Tensor | None = None,
     ) -> Tensor:
-        """One token in each of some rows: [n, hidden], twice.
+        """Run one token in each of n rows: [n, D] -> [n, D].
 
         Args:
-            x: the tokens.
-            rows: of each of them, ascending.
-            positions: where each stands in its row.
-            qkv: what the first block projects them to, [n, 3·hidden], if it is known already.
+            x_nD: the tokens.
+            rows: the row of each, ascending.
+            positions: of each in its row.
+            qkv: the first block's projection of them, [n, 3·D], if it is known already.
         """
-        return self._run(x, qkv, self.cache.position(rows, positions))
+        return self._run(x_nD, qkv, self.cache.position(rows, positions))
 
     def logits(
-        self, x: Tensor, rows: Sequence[int], position: int, qkv: Tensor | None = None
+        self, x_nD: Tensor, rows: Sequence[int], position: int, qkv: Tensor | None = None
     ) -> Tensor:
-        """Logits, [n, 128], after one token at the same place of some rows; as in :meth:`step`."""
-        return F.linear(self.step(x, rows, [position] * len(rows), qkv), self.head)
+        """Logits [n, V] after one token at one position in each of n rows, as :meth:`step`."""
+        return F.linear(self.step(x_nD, rows, [position] * len(rows), qkv), self.head_VD)
 
     def next_logits(
         self, ids: Tensor | Sequence[int], rows: Sequence[int], position: int
     ) -> Tensor:
-        """The same after the tokens with these numbers, [n]."""
-        ids = torch.as_tensor(ids, device=self.head.device)
-        x, qkv = (table[position].index_select(0, ids) for table in self.tables)
-        return self.logits(x, rows, position, qkv)
+        """Logits [n, V] after appending character ids [n]."""
+        ids = torch.as_tensor(ids, device=self.head_VD.device)
+        x_nD, qkv = (table[position].index_select(0, ids) for table in self.tables)
+        return self.logits(x_nD, rows, position, qkv)
 
-    def _held(self, part: Linear) -> Any:
-        """A part of a block as it is computed with."""
+    def _converted(self, part: Linear) -> Any:
+        """A linear layer or norm of a block in the form that is computed with."""
         return detached(part)
 
-    def _run(self, x: Tensor, qkv: Tensor | None, position: CachePosition) -> Tensor:
+    def _run(self, x_nD: Tensor, qkv: Tensor | None, position: CachePosition) -> Tensor:
         for layer, block in enumerate(self.blocks):
             if layer or qkv is None:
-                qkv = block.project(x)
-            x = block.finish(x, self.cache.step(layer, position, qkv))
-        return F.layer_norm(x, x.shape[-1:], *self.norm)
+                qkv = block.project(x_nD)
+            x_nD = block.finish(x_nD, self.cache.step(layer, position, qkv))
+        return F.layer_norm(x_nD, x_nD.shape[-1:], *self.norm)
 
 
 class CudaGraphRunner(LevelRunner):
-    """The same as one CUDA graph a step, so that nothing waits for Python between its kernels.
+    """LevelRunner with each step as one CUDA graph; untested on a GPU, tested without graphs.
 
-    Every step has the same shapes: all rows, whether they go on or not, and all places, masked.
-
-    Written after the documentation of torch 2.13; checked without graphs, not yet run on a GPU.
+    A graph replays fixed shapes, so every step computes all rows, also those that need none, and
+    attends to all positions, masked.
     """
 
     def __init__(self, blocks: Blocks, norm: nn.LayerNorm, rows: int, length: int) -> None:
@@ -124,28 +139,30 @@ class CudaGraphRunner(LevelRunner):
         self._compile()
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Drop all other rows; these are numbered anew from 0."""
+        """Drop all rows but these, and compile for the new number of rows."""
         super().keep(rows)
         self._compile()
 
     def step(
         self,
-        x: Tensor,
+        x_nD: Tensor,
         rows: Sequence[int],
         positions: Sequence[int],
         qkv: Tensor | None = None,
     ) -> Tensor:
-        """What rows that do not go on leave in the cache, later steps write over or mask."""
-        every = self.cache.layers[0].shape[1]
-        places = [0] * every
+        """Run one token in each of n rows, padded to all rows: [n, D] -> [n, D]."""
+        n_rows = self.cache.layers[0].shape[1]
+        # The other rows write keys and values of zeros at position 0. Only the char level leaves
+        # out rows, those whose patch has ended: their next patch overwrites position 0 first.
+        every = [0] * n_rows
         for row, position in zip(rows, positions, strict=True):
-            places[row] = position
-        chosen = torch.tensor(rows, device=x.device)
+            every[row] = position
+        chosen = torch.tensor(rows, device=x_nD.device)
         tokens, projected = (
-            given.new_zeros(every, given.shape[1]).index_copy(0, chosen, given)
-            for given in (x, self.blocks[0].project(x) if qkv is None else qkv)
+            given.new_zeros(n_rows, given.shape[1]).index_copy(0, chosen, given)
+            for given in (x_nD, self.blocks[0].project(x_nD) if qkv is None else qkv)
         )
-        y = self._compiled(tokens, projected, self.cache.static_position(places))
+        y = self._compiled(tokens, projected, self.cache.static_position(every))
         return y.index_select(0, chosen)
 
     def _compile(self) -> None:
@@ -155,13 +172,13 @@ class CudaGraphRunner(LevelRunner):
 
 
 class CachePosition(NamedTuple):
-    """Where the new token of each row stands, the same for all layers of a step.
+    """Rows and positions of one step's new tokens, shared by all layers.
 
     Attributes:
-        end: so many tokens are looked at.
-        rows: which rows have one, long [n]; None for all.
-        last: where each stands, long [n]; None where that is `end - 1` for all.
-        mask: what each may look at, bool [n, 1, 1, end]; None for everything.
+        end: K, the number of cached positions that are read.
+        rows: row of each token, long [n]; None for all rows.
+        last: position of each token, long [n]; None if all are at `end - 1`.
+        mask: positions that each token attends to, bool [n, 1, 1, K]; None for all.
     """
 
     end: int
@@ -171,71 +188,74 @@ class CachePosition(NamedTuple):
 
 
 class KeyValueCache:
-    """Room for `length` tokens in each of `rows` sequences, for every layer of one level.
+    """Keys and values of every layer of one level: a list of [2, B, H, P, E].
 
-    What lies behind a sequence's end is masked, so forgetting tokens costs nothing.
+    Positions after a row's last token are masked, so rewinding costs nothing.
 
     Args:
-        layers: blocks of the level.
-        rows: sequences decoded at once.
-        length: the most tokens of a sequence.
-        like: a weight [.., hidden] whose width, device and type the cache takes.
+        layers: number of blocks.
+        rows: B.
+        length: P.
+        like: a weight [.., D], for width, device and type.
     """
 
     def __init__(self, layers: int, rows: int, length: int, like: Tensor) -> None:
         heads = like.shape[-1] // HEAD_SIZE
         # Keys and values in one tensor, so that a step writes both with one copy. Zeros, since
-        # masked tokens still enter products: NaNs in fresh memory would spread.
+        # masked positions are still multiplied: NaN in fresh memory would spread.
         self.layers = [like.new_zeros(2, rows, heads, length, HEAD_SIZE) for _ in range(layers)]
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Drop all other rows; these are numbered anew from 0."""
+        """Drop all rows but these, which are renumbered from 0."""
         self.layers = [cached[:, rows] for cached in self.layers]
 
     def extend(self, layer: int, row: int, start: int, qkv: Tensor) -> Tensor:
-        """Attend with the tokens of one row from `start` on: [n, 3·hidden] -> [n, hidden]."""
+        """Cache n tokens of one row, from `start` on, and attend: [n, 3·D] -> [n, D]."""
         end = start + len(qkv)
-        heads = qkv.view(len(qkv), 3, -1, HEAD_SIZE).permute(1, 2, 0, 3)
-        cached = self.layers[layer][:, row]
-        cached[:, :, start:end] = heads[1:]
+        qkv_3HnE = split_heads(qkv).permute(1, 2, 0, 3)
+        cached_2HPE = self.layers[layer][:, row]
+        cached_2HPE[:, :, start:end] = qkv_3HnE[1:]
         positions = torch.arange(end, device=qkv.device)
-        keys, values = cached[:, None, :, :end]
-        attended = F.scaled_dot_product_attention(
-            heads[None, 0], keys, values, attn_mask=positions <= positions[start:, None]
+        keys, values = cached_2HPE[:, None, :, :end]
+        # Not `is_causal`: with more keys than queries torch would align the mask at the top left.
+        attended_1HnE = F.scaled_dot_product_attention(
+            qkv_3HnE[None, 0], keys, values, attn_mask=positions <= positions[start:, None]
         )
-        return attended[0].transpose(0, 1).flatten(1)
+        return attended_1HnE[0].transpose(0, 1).flatten(1)
 
     def position(self, rows: Sequence[int], positions: Sequence[int]) -> CachePosition:
-        """Where one new token in each of some rows stands."""
+        """Position of one new token in each of some rows, with as few tensors as will do."""
         end, device = max(positions) + 1, self.layers[0].device
-        alike = min(positions) + 1 == end
-        if alike and len(rows) == self.layers[0].shape[1]:
+        aligned = min(positions) + 1 == end
+        if aligned and len(rows) == self.layers[0].shape[1]:
             return CachePosition(end)
         chosen = torch.tensor(rows, device=device)
-        if alike:
+        if aligned:
             return CachePosition(end, chosen)
         last = torch.tensor(positions, device=device)
         mask = torch.arange(end, device=device) <= last[:, None]
         return CachePosition(end, chosen, last, mask[:, None, None])
 
     def static_position(self, positions: Sequence[int]) -> CachePosition:
-        """The same for all rows, in tensors whose shapes are always the same."""
+        """Position of one new token in every row, in tensors of fixed shape, for CUDA graphs."""
         rows, length = self.layers[0].shape[1], self.layers[0].shape[3]
-        places = torch.arange(max(rows, length), device=self.layers[0].device)
-        last = torch.tensor(positions, device=places.device)
-        mask = places[:length] <= last[:, None]
-        return CachePosition(length, places[:rows], last, mask[:, None, None])
+        numbers = torch.arange(max(rows, length), device=self.layers[0].device)
+        last = torch.tensor(positions, device=numbers.device)
+        mask = numbers[:length] <= last[:, None]
+        return CachePosition(length, numbers[:rows], last, mask[:, None, None])
 
     def step(self, layer: int, position: CachePosition, qkv: Tensor) -> Tensor:
-        """Attend with one token in each of some rows: [n, 3·hidden] -> [n, hidden]."""
-        heads = qkv.view(len(qkv), 3, -1, HEAD_SIZE).transpose(0, 1)
-        cached, rows = self.layers[layer], slice(None) if position.rows is None else position.rows
+        """Cache one token in each of n rows and attend: [n, 3·D] -> [n, D]."""
+        qkv_3nHE = split_heads(qkv).transpose(0, 1)
+        cached = self.layers[layer]
+        rows = slice(None) if position.rows is None else position.rows
         if position.last is None:
-            cached[:, rows, :, position.end - 1] = heads[1:]
+            cached[:, rows, :, position.end - 1] = qkv_3nHE[1:]
         else:
-            cached[:, rows, :, position.last] = heads[1:].transpose(0, 1)
+            # Two index tensors apart from each other: torch moves their dimension to the front.
+            cached[:, rows, :, position.last] = qkv_3nHE[1:].transpose(0, 1)
         keys, values = cached[:, rows, :, : position.end]
-        attended = F.scaled_dot_product_attention(
-            heads[0].unsqueeze(2), keys, values, attn_mask=position.mask
+        attended_nH1E = F.scaled_dot_product_attention(
+            qkv_3nHE[0].unsqueeze(2), keys, values, attn_mask=position.mask
         )
-        return attended.flatten(1)
+        return attended_nH1E.flatten(1)
