@@ -1,6 +1,6 @@
-"""What it costs that the voices of every bar agree, and what eight bits cost, once a model knows.
+"""Cost of align=enforce and of int8, with a trained model.
 
-Random weights write no bars, so a model first learns one chorale, which it knows in a minute.
+Random weights generate no bars, so a model first learns one chorale by heart, in a minute.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Learning:
 
 
 class Sum(NamedTuple):
-    """Of the all_stats of a round."""
+    """Sums of the statistics of a round's pieces."""
 
     kept: int
     drawn: int

@@ -61,10 +61,10 @@ def rows(writing: Writing, rounds: int, threads: int, rate: float) -> Iterator[R
     ):
         greedy = theirs("greedy").result, own("greedy").result
         assert greedy[0] == greedy[1], f"{writing.size}: greedy patches differ, {greedy}"
-        for place, goal in _places(writing).items():
-            context = place.split(",")[0]
-            measured = alternate((theirs, context), (own, place), rounds)
-            name = f"write {writing.size}, context {place}{with_threads}"
+        for setting, goal in _settings(writing).items():
+            context = setting.split(",")[0]
+            measured = alternate((theirs, context), (own, setting), rounds)
+            name = f"write {writing.size}, context {setting}{with_threads}"
             yield from timed(name, "ms a patch", measured, goal)
         if writing.rounded:
             name = f"write {writing.size}, its weights read from memory"
@@ -123,7 +123,7 @@ def reference(writing: Writing) -> Works:
 
 
 def ours(writing: Writing) -> Works:
-    """Cached decoding and our sampling; what is drawn is replaced by real music."""
+    """Cached decoding and our sampling; the ids drawn are replaced by real music."""
     model = our_model(writing.config).eval()
 
     def greedy() -> list[list[int]]:
@@ -144,15 +144,15 @@ def ours(writing: Writing) -> Works:
         pieces = generate(model, prompts, _SAMPLING, batch_size=batch, max_patches=most)
         return sum(piece.stats.kept_patches for piece in pieces)
 
-    def said_in_eight_bits() -> float:
+    def int8_divergence() -> float:
         return divergence(model, score(_context(writing) + writing.patches), _context(writing))
 
     ways: tuple[tuple[Quantize | None, Goals], ...] = (
         (None, writing.goals),
         ("int8", writing.rounded),
     )
-    places = {
-        _place(context, batch, quantize): _at_context(
+    settings = {
+        _setting(context, batch, quantize): _at_context(
             Decoder(model, batch, quantize), context, writing.patches
         )
         for quantize, goals in ways
@@ -160,37 +160,38 @@ def ours(writing: Writing) -> Works:
     }
     return {
         "greedy": greedy,
-        "divergence": said_in_eight_bits,
+        "divergence": int8_divergence,
         **{f"whole, batch {n}": partial(whole, n) for n in (1, 8)},
-        **places,
+        **settings,
     }
 
 
-def _places(writing: Writing) -> dict[str, str]:
-    """What is measured, and its goal."""
-    exact = {_place(*place, None): goal for place, goal in writing.goals.items()}
-    return exact | {_place(*place, "int8"): goal for place, goal in writing.rounded.items()}
+def _settings(writing: Writing) -> dict[str, str]:
+    """Goal by name of a setting."""
+    exact = {_setting(*setting, None): goal for setting, goal in writing.goals.items()}
+    return exact | {_setting(*setting, "int8"): goal for setting, goal in writing.rounded.items()}
 
 
-def _place(context: int, batch: int, quantize: Quantize | None) -> str:
+def _setting(context: int, batch: int, quantize: Quantize | None) -> str:
     return f"{context}, batch {batch}" + (f", {quantize}" if quantize else "")
 
 
 def divergence(model: NotaGen, patches: Tensor, context: int) -> float:
-    """Mean KL divergence of what eight bits say from what float32 says of each real character."""
-    exact, rounded = (_said(Decoder(model, 1, how), patches, context) for how in (None, "int8"))
+    """Mean KL divergence of int8's from float32's prediction of each real character, in nats."""
+    ways: tuple[Quantize | None, ...] = (None, "int8")
+    exact, rounded = (_log_probs(Decoder(model, 1, way), patches, context) for way in ways)
     return float((exact.exp() * (exact - rounded)).sum(-1).mean())
 
 
-def _said(decoder: Decoder, patches: Tensor, context: int) -> Tensor:
+def _log_probs(decoder: Decoder, patches: Tensor, context: int) -> Tensor:
     """Log-probabilities of every id at each character after the context, [characters, 128]."""
     decoder.prefill(0, patches[:context])
-    said = []
+    logits = []
     for patch in patches[context:].long():
-        said.append(decoder.begin_patch())
-        said += [decoder.next_char(id_[None]) for id_ in patch[patch != PAD][:-1]]
+        logits.append(decoder.begin_patch())
+        logits += [decoder.next_char(id_[None]) for id_ in patch[patch != PAD][:-1]]
         decoder.push(patch[None])
-    return torch.cat(said).log_softmax(-1)
+    return torch.cat(logits).log_softmax(-1)
 
 
 def _at_context(decoder: Decoder, context: int, patches: int) -> Callable[[], int]:

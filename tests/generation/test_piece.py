@@ -58,7 +58,7 @@ def test_voices_come_in_their_order_with_the_barline_of_the_first():
     assert draft.allowed("||") == "[\n"
     add(draft, "||[V:13]C8")
     assert forced(draft) == "||\n" + END
-    free = PartialPiece(HEADER, voices_in_place=False)
+    free = PartialPiece(HEADER, ordered_voices=False)
     add(free, "[r:0/2]")
     assert free.allowed("") is None
 

@@ -54,14 +54,14 @@ def test_rows_drawn_together_are_those_drawn_alone(temperature_first):
         Sampling(top_k=20, top_p=0.5, temperature_first=True),
     ],
 )
-def test_machine_code_draws_what_python_draws(sampling, monkeypatch):
+def test_has_numba_draws_what_python_draws(sampling, monkeypatch):
     pytest.importorskip("numba")
     torch.manual_seed(0)
     logits = torch.randn(500, 128) * 3
     logits[:, :64][torch.rand(500, 64) < 0.5] = float("-inf")
     uniform = np.random.default_rng(0).random(500).tolist()
     drawn = sampling.draw(logits, uniform)
-    monkeypatch.setattr("notagen.generation.sampling._machine_code", lambda: False)
+    monkeypatch.setattr("notagen.generation.sampling._has_numba", lambda: False)
     assert sampling.draw(logits, uniform) == drawn
     assert sampling.draw(logits[:1], uniform[:1]) == drawn[:1]
 

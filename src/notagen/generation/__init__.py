@@ -1,4 +1,4 @@
-"""A piece of music from a model: prompts, form, sampling, bars that agree, batches."""
+"""Generation: prompts, form, sampling, aligned voices, batches."""
 
 from notagen.generation.constraints import Form
 from notagen.generation.engine import GeneratedPiece, generate

@@ -1,8 +1,8 @@
-"""Alignment of voices: whether they agree while a line is written, and repair by rule.
+"""Alignment of voices: checked while a line is generated, and repaired by rule.
 
-A body line is one bar of all voices, ``[r:3/4][V:1]C8|[V:2]E4 F4|``. Its voices agree when each
-stands there once, in the header's order, and all bars end in the same barline and last as long.
-Voices that are left out rest, and agree with anything. In patches the barline that closes a bar
+A body line is one bar of all voices, ``[r:3/4][V:1]C8|[V:2]E4 F4|``. Its voices agree if each
+occurs once, in the header's order, and all bars have the same barlines and duration. Voices that
+are left out rest, and agree with anything. In patches the barline that closes a bar
 opens the next one: ``[r:3/4][V:1]C8``, ``|[V:2]E4 F4|``.
 """
 
@@ -21,14 +21,14 @@ from notagen.notation.parser import split_bars
 
 _VOICE = re.compile(r"\[V:([^\]\n]*)\]")
 _OPENING = "[V:"
-_UNCLOSED = re.compile(r"\[(V(:[^]\n]*)?)?$")
-_WHOLE_BAR_RESTS = ("Z", "X")
+_UNCLOSED = re.compile(r"\[(V(:[^]\n]*)?)?$")  # "[", "[V" or "[V:1" at the end of a line
+_WHOLE_BAR_RESTS = ("Z", "X")  # visible and invisible; they agree with a bar of any duration
 
 _T = TypeVar("_T")
 
 
 class Part(NamedTuple):
-    """One voice of a body line: where it starts, its name, and its music up to the next voice."""
+    """One voice of a body line: index of its start, name, and music up to the next voice."""
 
     start: int
     voice: str
@@ -36,7 +36,7 @@ class Part(NamedTuple):
 
 
 def parts(line: str) -> Iterator[Part]:
-    """The voices of a body line, in the order in which they stand there."""
+    """Split a body line into its voices, in order."""
     found = [*_VOICE.finditer(line)]
     ends = [*(match.start() for match in found), len(line)][1:]
     for match, end in zip(found, ends, strict=True):
@@ -44,15 +44,17 @@ def parts(line: str) -> Iterator[Part]:
 
 
 def first_deviation(line: str, voices: Sequence[str]) -> int | None:
-    """Where the first voice starts that does not agree with those before it; None if all agree.
+    """Index of the first voice that does not agree with those before it; None if all agree.
+
+    ``[V:1]C8|[V:2]C7|[V:3]C8|`` deviates at ``[V:2]``.
 
     Args:
         line: a body line, or its beginning up to the last note of a bar, whose barline may be
             missing.
-        voices: names the header declares, in order.
+        voices: names that the header declares, in order.
 
     Returns:
-        An index into ``line``.
+        Index in ``line`` of the voice's ``[V:``.
     """
     mark = STREAM_MARK.match(line)
     begin = mark.end() if mark else 0
@@ -65,7 +67,7 @@ def first_deviation(line: str, voices: Sequence[str]) -> int | None:
     first_line = mark is None or mark[1] == "0"
     expected = iter(voices)
     for part in written:
-        if part.voice not in expected:  # consumes what stands before it, too
+        if part.voice not in expected:  # `in` consumes the iterator up to this voice
             return part.start
         growing = part is written[-1] and not whole
         music = _UNCLOSED.sub("", part.music) if growing else part.music
@@ -84,16 +86,16 @@ def first_deviation(line: str, voices: Sequence[str]) -> int | None:
 
 
 def allowed(line: str, patch: str, voices: Sequence[str], *, bar_ended: bool) -> str | None:
-    """Characters of which the next must be one for voices to stand in their places; None: any.
+    """Characters allowed next for the voices of a line to be in order; None: any.
 
-    After the mark comes a voice, and only one that has not had its turn. The barline after each
-    is that of the first. After the last voice the line ends.
+    After the stream mark comes a voice, always one that is later in the header than those before.
+    All voices get the barline of the first. After the last voice the line ends.
 
     Args:
         line: the beginning of a body line.
-        patch: what ``line`` holds of the unfinished patch.
-        voices: names the header declares, in order.
-        bar_ended: whether the patch before ended a bar, all but its barline.
+        patch: the part of ``line`` that is in the unfinished patch.
+        voices: names that the header declares, in order.
+        bar_ended: whether the patch before ended a bar, except for its barline.
     """
     body = line[mark.end() :] if (mark := STREAM_MARK.match(line)) else line
     if len(body) < len(_OPENING):
@@ -122,13 +124,13 @@ def _later_voices(line: str, voices: Sequence[str]) -> Sequence[str]:
 
 @lru_cache(maxsize=4096)
 def only_bar(music: str) -> Bar | None:
-    """The bar that a voice's part of a line is; None when it is none or several."""
+    """Parse a voice's part of a line as one bar; None if it is none or several."""
     bars = split_bars(music)
     return bars[0] if len(bars) == 1 and not STREAM_MARK.search(music) else None
 
 
 def length(bar: Bar) -> Fraction | None:
-    """How long a bar lasts in units of ``L:``; None where it can't be told or is nothing."""
+    """Duration of a bar in units of ``L:``; None if it is zero or cannot be determined."""
     return bar_duration(bar.text) or None
 
 
@@ -145,18 +147,18 @@ def _agrees(bar: Bar, agreed: Bar | None, growing: bool) -> bool:
 
 
 def repaired(line: str, voices: Sequence[str]) -> str | None:
-    """A body line whose voices agree, as close to ``line`` as a simple rule gets.
+    """Repair a body line by rule, so that its voices agree.
 
-    Each voice keeps its first bar. The barlines and the duration that most voices have become
-    those of all: what is longer is cut, and what is then or was before shorter ends in a rest.
-    A voice that can't be read, stands there again or is not declared is left out: it rests.
+    Each voice keeps its first bar. All get the most common barlines and duration: longer bars are
+    cut, and bars that are too short, or are after the cut, end in a rest. A voice that is
+    unreadable, repeated or undeclared is left out, and so rests.
 
     Args:
         line: a whole body line, with its line end.
-        voices: names the header declares, in order.
+        voices: names that the header declares, in order.
 
     Returns:
-        The line; None when no voice can be read.
+        The repaired line; None if no voice is readable.
     """
     bars: dict[str, Bar] = {}
     for part in parts(line):
@@ -178,9 +180,9 @@ def repaired(line: str, voices: Sequence[str]) -> str | None:
 
 
 def _fitted(text: str, duration: Fraction, model: Bar) -> str:
-    """The longest beginning of a bar that leaves room for nothing, or for a rest.
+    """Longest beginning of a bar that fits a duration, alone or with a rest at its end.
 
-    ``model`` has the barlines it will stand between.
+    ``model`` has the barlines of the new bar.
     """
     if _fits(text, duration, model):
         return text
@@ -196,7 +198,10 @@ def _fitted(text: str, duration: Fraction, model: Bar) -> str:
 
 
 def _fits(text: str, duration: Fraction, model: Bar) -> bool:
-    """Whether it lasts as long, and is read as that between these barlines: ``.`` joins one."""
+    """Check a bar's duration, and that it parses between these barlines.
+
+    A ``.`` at its end would not: ``.|`` is a barline.
+    """
     read = only_bar(f"{model.left}{text}{model.right}")
     return bar_duration(text) == duration and read == model._replace(text=text)
 

@@ -1,8 +1,9 @@
 """Constraints on the next character: form, ``%%score``, stream marks.
 
 Header lines come in the order ``%%score``, ``L:``, ``Q:``, ``M:``, ``K:``, ``V:``. The model
-writes its header character by character; where a line is asked for, no character is allowed that
-would pass it by or make it another.
+generates the header character by character; where the form sets a line, no character is allowed
+that would skip the line or change it. All ``allowed`` functions return the characters that may
+come next, or None for any.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from functools import cached_property
 from notagen.errors import UserError
 from notagen.notation import NotationError, parse_key
 
-_ORDER = "%LQMKV["
+_ORDER = "%LQMKV["  # first characters of header lines, in order; the body begins with [
 _METRE = re.compile(r"[1-9]\d?/(1|2|4|8|16|32)|C\|?|none")
 _TEMPO = re.compile(r"[1-9]\d*/[1-9]\d*=[1-9]\d*")
 _NAME = re.compile(r'[^"\n\\%]+')
@@ -24,32 +25,32 @@ _CLEFS = ("treble", "treble-8", "treble+8", "alto", "tenor", "bass", "bass-8", "
 
 _GROUP_OPENING = "%%score "
 _GROUP_CLOSING = {"[": "]", "{": "}", "(": ")"}
-_DEEPEST = 3
+_MAX_DEPTH = 3  # of nested groups
 
 STREAM_MARK = re.compile(r"\[r:(\d+)/(\d+)\]")
 MAX_BARS = 1000
-"""A piece has at most as many; the longest pieces trained on stay below."""
+"""Maximum number of bars of a piece; the longest pieces of the corpora have fewer."""
 
-_FIRST = "[r:0/"
+_FIRST = "[r:0/"  # the first stream mark; the number of bars after it follows
 _DIGITS = len(str(MAX_BARS - 1))
 
 
 @dataclass(frozen=True)
 class Form:
-    """What a piece is to be; None leaves it to the model.
+    """Constraints on the form of a piece; None leaves a property to the model.
 
-    Lines that a prompt already holds stay as they are.
+    Lines of the prompt stay as they are.
 
     Args:
-        bars: how many, 1 to 1000.
-        metre: as after ``M:``: ``3/4``, ``C``.
-        key: as after ``K:``: ``G``, ``Dmin``.
-        tempo: quarter notes a minute, or as after ``Q:``: ``3/8=60``.
-        voices: how many, or the name of each; the model chooses groups and clefs, and names where
-            none are given.
+        bars: number of bars, 1 to 1000.
+        metre: value of ``M:``, for example ``3/4`` or ``C``.
+        key: value of ``K:``, for example ``G`` or ``Dmin``.
+        tempo: quarter notes per minute, or value of ``Q:``, for example ``3/8=60``.
+        voices: number of voices, or the name of each; the model chooses groups and clefs, and the
+            names if there are none.
 
     Raises:
-        UserError: no piece can be so.
+        UserError: a value is impossible.
     """
 
     bars: int | None = None
@@ -66,6 +67,7 @@ class Form:
         if self.key is not None and not _is_key(str(self.key)):
             raise UserError(f"form.key must be like G, Bb or F#min, not {self.key}")
         if isinstance(self.tempo, int):
+            # `object.__setattr__` since the dataclass is frozen.
             object.__setattr__(self, "tempo", f"1/4={self.tempo}")
         if self.tempo is not None and not _TEMPO.fullmatch(str(self.tempo)):
             raise UserError(f"form.tempo must be like 96 or 3/8=60, not {self.tempo}")
@@ -80,16 +82,16 @@ class Form:
                 raise UserError(f"form.voices must be plain names without quotes, not {name!r}")
 
     def allowed(self, header: Sequence[str], line: str) -> str | None:
-        """Characters of which the next must be one; None: any.
+        """Characters allowed next in the header.
 
         Args:
-            header: the lines before, without line ends.
-            line: the beginning of the header line that is being written.
+            header: finished lines, without line ends.
+            line: the beginning of the unfinished header line.
         """
         if line == "":
             return self._openings(header)
-        if line[0] in self._asked_lines:
-            return self._asked_lines[line[0]][len(line)]
+        if line[0] in self._required_lines:
+            return self._required_lines[line[0]][len(line)]
         if self._voice_count and line.startswith("%%"):
             return allowed_in_score_line(line, self._voice_count)
         number = 1 + _count(header, "V")
@@ -98,17 +100,21 @@ class Form:
         return None
 
     def _openings(self, header: Sequence[str]) -> str | None:
-        """How the next line may begin: as what comes up to the next line that is asked for."""
+        """First characters allowed in the next line: up to the next line that the form requires.
+
+        After ``L:1/8``, if the metre is missing: ``QM``.
+        """
         last = next((line[0] for line in reversed(header) if line), "%")
-        asked = [field for field in _ORDER if self._is_missing(field, header)]
-        if not asked or last not in _ORDER:
+        required = [field for field in _ORDER if self._is_missing(field, header)]
+        if not required or last not in _ORDER:
             return None
-        again = asked[0] if self._voice_count else "%"
-        place = _ORDER.index(last) + (last != again)
-        return _ORDER[place : _ORDER.index(asked[0]) + 1] or None
+        # The one field that may follow a line of its own kind; all others come once.
+        repeatable = required[0] if self._voice_count else "%"
+        start = _ORDER.index(last) + (last != repeatable)
+        return _ORDER[start : _ORDER.index(required[0]) + 1] or None
 
     def _is_missing(self, field: str, header: Sequence[str]) -> bool:
-        if field in self._asked_lines:
+        if field in self._required_lines:
             return _count(header, field) == 0
         if self._voice_count and field == "%":
             return _count(header, "%%score") == 0
@@ -128,7 +134,7 @@ class Form:
         return f'nm="{self.voices[number - 1]}"\n'[len(rest)]
 
     @cached_property
-    def _asked_lines(self) -> dict[str, str]:
+    def _required_lines(self) -> dict[str, str]:
         fields = {"Q": self.tempo, "M": self.metre, "K": self.key}
         return {name: f"{name}:{value}\n" for name, value in fields.items() if value is not None}
 
@@ -154,7 +160,7 @@ def _count(header: Sequence[str], opening: str) -> int:
 
 
 def allowed_in_score_line(line: str, voices: int) -> str | None:
-    """Characters of which the next must be one, after the beginning of the line; None: any."""
+    """Characters allowed next in a line such as ``%%score { 1 | 2 }``, after its beginning."""
     if len(line) < len(_GROUP_OPENING):
         return _GROUP_OPENING[len(line)]
     *words, typed = line[len(_GROUP_OPENING) :].split(" ")
@@ -165,7 +171,7 @@ def allowed_in_score_line(line: str, voices: int) -> str | None:
 
 
 def _next_words(words: Sequence[str], voices: int) -> list[str]:
-    """What may follow; nothing where all voices are named and all brackets closed."""
+    """Words allowed next; none if all voices are named and all brackets closed."""
     unclosed: list[str] = []
     for word in words:
         if word in _GROUP_CLOSING:
@@ -177,46 +183,45 @@ def _next_words(words: Sequence[str], voices: int) -> list[str]:
     named = sum(word.isdigit() for word in words)
     if named < voices:
         choices += [str(named + 1), *(["|"] if after_voice else [])]
-        choices += _GROUP_CLOSING if len(unclosed) < _DEEPEST else ()
+        choices += _GROUP_CLOSING if len(unclosed) < _MAX_DEPTH else ()
     return choices
 
 
 class StreamMarks:
-    """The count of a piece's body lines.
+    """The stream marks ``[r:i/n]`` of a piece's body lines: i bars before the line, n after it.
 
-    Marks are not left to the model: the first one says how many bars follow (the model chooses
-    the number where none is asked for), and each later body line begins with the mark that this
-    count demands.
+    The model chooses the first mark at most, ``[r:0/n]``, which determines all others.
 
     Args:
-        bars: how many there are to be; None leaves it to the model.
+        bars: number of bars; None leaves it to the model.
 
     Attributes:
-        behind: body lines finished.
-        last: number of the last line, None before the first mark.
+        finished: number of finished body lines.
+        last: index of the last body line; None while it is unknown.
+        begun: whether a line with a mark is finished.
     """
 
     def __init__(self, bars: int | None = None) -> None:
-        self.behind = 0
+        self.finished = 0
         self.last: int | None = None if bars is None else bars - 1
         self.begun = False
 
     @property
     def complete(self) -> bool:
-        """Whether all lines are written."""
-        return self.last is not None and self.behind > self.last
+        """True if the last line is finished."""
+        return self.last is not None and self.finished > self.last
 
     def finish(self, line: str) -> None:
-        """Count a body line that is written to its end."""
+        """Count a finished body line."""
         if mark := STREAM_MARK.match(line):
-            behind, ahead = int(mark[1]), int(mark[2])
+            before, after = int(mark[1]), int(mark[2])
             self.begun = True
-            self.behind, self.last = behind + 1, behind + ahead
+            self.finished, self.last = before + 1, before + after
 
     def allowed(self, line: str) -> str | None:
-        """Characters of which the next must be one, after the beginning of a body line."""
+        """Characters allowed next in a body line, after its beginning."""
         if self.last is not None:
-            mark = f"[r:{self.behind}/{self.last - self.behind}]"
+            mark = f"[r:{self.finished}/{self.last - self.finished}]"
             return mark[len(line)] if len(line) < len(mark) else None
         if len(line) < len(_FIRST):
             return _FIRST[len(line)]

@@ -1,4 +1,4 @@
-"""generate(): many pieces at once, rows joining and leaving a batch."""
+"""generate(): many pieces at once, in a batch that pieces leave and join."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _TEXT = [ord("\t"), ord("\n"), *range(ord(" "), ord("~") + 1)]
 
 @dataclass(frozen=True)
 class GeneratedPiece:
-    """A piece as the model left it.
+    """A generated piece.
 
     Attributes:
-        index: its number, by default which of the prompts it goes on from.
-        text: interleaved ABC with rests left out and stream marks.
-        finish_reason: how it ended.
-        stats: what it cost.
+        index: number of the piece, by default the index of its prompt.
+        text: interleaved ABC with stream marks, resting voices left out.
+        finish_reason: why generation stopped.
+        stats: counts of patches, resamples and repairs.
     """
 
     index: int
@@ -51,84 +51,83 @@ def generate(
     quantize: Quantize | None = None,
     cuda_graphs: bool = False,
 ) -> Iterator[GeneratedPiece]:
-    """Write a piece from each prompt, ``batch_size`` at a time; yield each one as it ends.
+    """Continue each prompt to a piece, ``batch_size`` at a time; yield each piece as it ends.
 
-    A piece depends on its prompt, its number, the form and the seed, not on what is written
-    beside it.
+    A piece depends on its prompt, its number, the form and the seed, not on the rest of its batch.
 
     Args:
-        model: the weights to write with.
+        model: the model; put into eval mode.
         prompts: beginnings of pieces: comment lines, header lines, bars with stream marks; an
             empty string leaves everything to the model.
-        sampling: how characters are drawn, and which bars are drawn again; as published, and
-            bars until their voices agree, when None.
-        seed: of all draws.
-        batch_size: pieces in the batch; ended ones make room for the next.
-        max_patches: where to stop a piece that does not end.
-        form: what is asked of every piece beyond its prompt.
-        numbers: of the pieces, to write some of a larger set; 0, 1, 2 and so on when None.
-        quantize: ``int8`` rounds matrices to eight bits: faster where a processor reads a large
-            model's weights, and not quite the same model.
+        sampling: settings of sampling and alignment; the defaults when None.
+        seed: of all random numbers.
+        batch_size: pieces in the batch; a piece that ends makes room for the next.
+        max_patches: length at which a piece that does not end is stopped.
+        form: constraints on every piece beyond its prompt.
+        numbers: of the pieces, for a part of a larger set; 0, 1, 2, ... when None.
+        quantize: ``int8`` to round matrices: faster for large models on a CPU, and slightly
+            different probabilities.
         cuda_graphs: replay each step as one CUDA graph.
 
     Yields:
         Pieces in the order in which they end.
 
     Raises:
-        UserError: ``quantize`` or ``cuda_graphs`` is not possible with the model's device or type.
+        UserError: ``quantize`` or ``cuda_graphs`` is not possible on the model's device or with the
+            type of its weights.
     """
     sampling = sampling or Sampling()
     waiting: deque[GenerationRow] = deque()
-    for index, prompt in zip(numbers or range(len(prompts)), prompts, strict=True):
-        piece = GenerationRow(index, prompt, form, sampling, seed, max_patches)
-        if piece.finish_reason is None:
-            waiting.append(piece)
+    for number, prompt in zip(numbers or range(len(prompts)), prompts, strict=True):
+        row = GenerationRow(number, prompt, form, sampling, seed, max_patches)
+        if row.finish_reason is None:
+            waiting.append(row)
         else:
-            yield GeneratedPiece(index, prompt, piece.finish_reason, piece.stats)
-    pieces = [waiting.popleft() for _ in range(min(batch_size, len(waiting)))]
-    if not pieces:
+            yield GeneratedPiece(number, prompt, row.finish_reason, row.stats)
+    rows = [waiting.popleft() for _ in range(min(batch_size, len(waiting)))]
+    if not rows:
         return
-    decoder = Decoder(model.eval(), len(pieces), quantize, cuda_graphs=cuda_graphs)
-    for row, piece in enumerate(pieces):
-        piece.prefill(decoder, row)
-    while pieces:
-        _write_patch(decoder, pieces, sampling)
-        for row, piece in enumerate(pieces):
-            if piece.finish_reason is None:
+    decoder = Decoder(model.eval(), len(rows), quantize, cuda_graphs=cuda_graphs)
+    for i, row in enumerate(rows):
+        row.prefill(decoder, i)
+    while rows:
+        _generate_patch(decoder, rows, sampling)
+        for i, row in enumerate(rows):
+            if row.finish_reason is None:
                 continue
-            yield GeneratedPiece(piece.index, piece.draft.text, piece.finish_reason, piece.stats)
+            yield GeneratedPiece(row.index, row.piece.text, row.finish_reason, row.stats)
             if waiting:
-                pieces[row] = waiting.popleft()
-                pieces[row].prefill(decoder, row)
-        staying = [row for row, piece in enumerate(pieces) if piece.finish_reason is None]
-        if len(staying) < len(pieces):
-            pieces = [pieces[row] for row in staying]
+                rows[i] = waiting.popleft()
+                rows[i].prefill(decoder, i)
+        staying = [i for i, row in enumerate(rows) if row.finish_reason is None]
+        if len(staying) < len(rows):
+            rows = [rows[i] for i in staying]
             decoder.keep(staying)
 
 
-def _write_patch(decoder: Decoder, pieces: Sequence[GenerationRow], sampling: Sampling) -> None:
-    """Draw the next patch of every piece and append it to draft and decoder."""
-    noise = [piece.noise() for piece in pieces]
-    texts = [""] * len(pieces)
-    rows = [*range(len(pieces))]  # those that have not ended their patch
+def _generate_patch(decoder: Decoder, rows: Sequence[GenerationRow], sampling: Sampling) -> None:
+    """Sample the next patch of every row and append it to the row and the decoder."""
+    noise = [row.noise() for row in rows]
+    texts = [""] * len(rows)
+    unfinished = [*range(len(rows))]  # rows whose patch has not ended
     logits = decoder.begin_patch()
     for slot in range(PATCH_SIZE):
-        allowed = [pieces[row].draft.allowed(texts[row]) for row in rows]
-        uniform = [noise[row][slot] for row in rows]
-        drawn = _draw(logits, allowed, uniform, sampling, first=slot == 0)
-        for row, chosen in zip(rows, drawn, strict=True):
-            texts[row] += chr(chosen)
-        rows = [row for row in rows if not texts[row].endswith(_END)]
-        if not rows or slot + 1 == PATCH_SIZE:
+        allowed = [rows[i].piece.allowed(texts[i]) for i in unfinished]
+        uniform = [noise[i][slot] for i in unfinished]
+        ids = _sample(logits, allowed, uniform, sampling, first=slot == 0)
+        for i, id_ in zip(unfinished, ids, strict=True):
+            texts[i] += chr(id_)
+        unfinished = [i for i in unfinished if not texts[i].endswith(_END)]
+        if not unfinished or slot + 1 == PATCH_SIZE:
             break
-        logits = decoder.next_char([chosen for chosen in drawn if chosen != EOS], rows)
+        logits = decoder.next_char([id_ for id_ in ids if id_ != EOS], unfinished)
     texts = [text.rstrip(_END) for text in texts]
     decoder.push(torch.from_numpy(to_patches(texts)))
-    for row, (piece, text) in enumerate(zip(pieces, texts, strict=True)):
-        piece.add(text, decoder, row)
+    for i, (row, text) in enumerate(zip(rows, texts, strict=True)):
+        row.add(text, decoder, i)
 
 
-def _draw(
+def _sample(
     logits: Tensor,
     allowed: Sequence[str | None],
     uniform: Sequence[float],
@@ -136,7 +135,8 @@ def _draw(
     *,
     first: bool,
 ) -> list[int]:
-    """Draw a character for every row from those that are allowed there."""
+    """Sample an id for every row from its allowed characters."""
+    # If every row has a single choice, no logits are read: on a GPU that saves a synchronization.
     forced = [ord(characters) for characters in allowed if characters and len(characters) == 1]
     if len(forced) == len(allowed):
         return forced
@@ -149,7 +149,11 @@ def _draw(
 
 @lru_cache(maxsize=1024)
 def _bias(allowed: str | None, first: bool, device: torch.device) -> Tensor:
-    """Zero for what may come next, minus infinity for what no text holds or is not allowed."""
+    """Bias [128] of the logits: zero for allowed ids, minus infinity for others.
+
+    Where any character is allowed, ids are those of printable text, and ``EOS``, except as the
+    first id of a patch: no patch is empty.
+    """
     if allowed is not None:
         open_ids = [ord(character) for character in allowed]
     else:

@@ -1,4 +1,4 @@
-"""A piece while it is being generated: its text, its row of the decoder, what is drawn again."""
+"""A piece while it is being generated: its text, its row of the decoder, resampling."""
 
 from __future__ import annotations
 
@@ -19,77 +19,78 @@ from notagen.patches import EOS, PAD, PATCH_SIZE, Patches, decode, encode_prompt
 
 _END = chr(EOS)
 
-_RESAMPLES_PER_VOICE = 4
+_LINE_RESAMPLE_INTERVAL = 4  # every fourth resample starts from the first voice of the line
 
 
 def to_patches(texts: Iterable[str]) -> Patches:
-    """Patches of up to 16 characters each, uint8 [n, 16]."""
+    """Encode n texts of up to 16 characters as a patch each: uint8 [n, 16]."""
     padded = ((text + _END).ljust(PATCH_SIZE, chr(PAD))[:PATCH_SIZE] for text in texts)
     codes = bytearray("".join(padded), "ascii")
     return np.frombuffer(codes, dtype=np.uint8).reshape(-1, PATCH_SIZE)
 
 
 class FinishReason(Enum):
-    """How a piece ended."""
+    """Reason for which generation of a piece stopped."""
 
-    COMPLETE = "complete"  # after as many bars as its first stream mark announced
-    TOO_LONG = "too long"  # stopped at the limit of patches
-    UNREADABLE = "unreadable"  # before a bar that neither a try nor a rule made readable
+    COMPLETE = "complete"  # it has the number of bars that its first stream mark announces
+    TOO_LONG = "too long"  # it reached the maximum number of patches
+    UNREADABLE = "unreadable"  # neither resampling nor repair made its next bar readable
 
 
 class PartialPiece:
-    """What stands of a piece, and what may come next.
+    """The patches of an unfinished piece, and the characters that may come next.
 
     Args:
         prompt: the beginning of the piece, as in :func:`notagen.patches.encode_prompt`.
-        form: what is asked of the rest.
-        voices_in_place: whether only voices may come that have their place there.
+        form: constraints on the rest.
+        ordered_voices: allow only the voices of the header, each once a line and in order.
 
     Attributes:
         header: finished header lines, without line ends.
         voices: names that the header declares.
-        marks: the count of body lines.
-        line: the unfinished line, so far as it stands in finished patches.
-        given: what the prompt holds of that line.
+        marks: the stream marks of the body.
+        line: the part of the unfinished line that is in finished patches.
+        prompt_line: the part of the unfinished line that the prompt holds.
     """
 
     def __init__(
-        self, prompt: str, form: Form | None = None, *, voices_in_place: bool = True
+        self, prompt: str, form: Form | None = None, *, ordered_voices: bool = True
     ) -> None:
         self.form = form or Form()
-        self.voices_in_place = voices_in_place
+        self.ordered_voices = ordered_voices
         self.header: list[str] = []
         self.voices: tuple[str, ...] = ("1",)  # ABC's name for the voice of a tune without V:
         self.marks = StreamMarks(self.form.bars)
-        self.line = self.given = ""
-        self._texts: list[str] = []
-        self._line_start = 0
-        self._given_patches = 0
+        self.line = self.prompt_line = ""
+        self._texts: list[str] = []  # of finished patches, without the start patch
+        self._line_start = 0  # index in `_texts` of the unfinished line's first patch
+        self._prompt_patches = 0
         (self._start, *finished), unfinished = encode_prompt(prompt)
         for ids in finished:
             self.append(decode(ids))
             self.close_line()
+        # Characters of the prompt after its last finished patch; `allowed` forces them.
         self._unfinished = bytes(unfinished).decode("ascii")
-        self._given_patches = len(self._texts)
-        self.given = self.line + self._unfinished
+        self._prompt_patches = len(self._texts)
+        self.prompt_line = self.line + self._unfinished
 
     def __len__(self) -> int:
-        """Finished patches, the start patch included."""
+        """Number of finished patches, the start patch included."""
         return 1 + len(self._texts)
 
     @property
     def text(self) -> str:
-        """All that is written, stream marks included."""
+        """Text of the finished patches, stream marks included."""
         return "".join(self._texts)
 
     @property
     def in_body(self) -> bool:
-        """Whether the unfinished line is one of the body."""
+        """True if the unfinished line belongs to the body."""
         return self.line.startswith("[")
 
     @property
     def bar_ended(self) -> bool:
-        """Whether the last patch ended before it was full, as the last one of a bar does."""
+        """True if the last patch is not full, as at the end of a bar."""
         return bool(self.line) and len(self._texts[-1]) < PATCH_SIZE
 
     @property
@@ -98,8 +99,8 @@ class PartialPiece:
         return np.concatenate([self._start[None], to_patches(self._texts)])
 
     def allowed(self, written: str) -> str | None:
-        """Characters of which the next must be one, after ``written`` in this patch; None: any."""
-        if len(written) < len(self._unfinished) and len(self._texts) == self._given_patches:
+        """Characters allowed next, given those of the unfinished patch; None: any."""
+        if len(written) < len(self._unfinished) and len(self._texts) == self._prompt_patches:
             return self._unfinished[len(written)]
         line = self.line + written
         if line.endswith("\n"):
@@ -107,17 +108,17 @@ class PartialPiece:
         if not (line.startswith("[") or self.marks.begun):
             return self.form.allowed(self.header, line)
         mark = self.marks.allowed(line)
-        if mark is not None or not self.voices_in_place:
+        if mark is not None or not self.ordered_voices:
             return mark
         return alignment.allowed(line, written, self.voices, bar_ended=self.bar_ended)
 
     def append(self, text: str) -> None:
-        """Add a finished patch; a line that ends with it is closed by :meth:`close_line`."""
+        """Add a finished patch, without starting a new line (see :meth:`close_line`)."""
         self._texts.append(text)
         self.line += text
 
     def close_line(self) -> None:
-        """Go on to the next line where this one is at its end."""
+        """Start a new line if the line has ended."""
         if not self.line.endswith("\n"):
             return
         if self.in_body:
@@ -125,13 +126,13 @@ class PartialPiece:
         else:
             self.header.append(self.line[:-1])
             self.voices = declared_voices(self.header) or self.voices
-        self.line = self.given = ""
+        self.line = self.prompt_line = ""
         self._line_start = len(self._texts)
 
     def rewind(self, offset: int) -> None:
-        """Take back the unfinished line from the patch on that holds its character ``offset``.
+        """Remove the unfinished line from the patch with its character ``offset`` on.
 
-        What the prompt gave stays.
+        Patches of the prompt stay.
         """
         kept = self._line_start
         end = 0
@@ -140,11 +141,11 @@ class PartialPiece:
             if end > offset:
                 break
             kept += 1
-        del self._texts[max(kept, self._given_patches) :]
+        del self._texts[max(kept, self._prompt_patches) :]
         self.line = "".join(self._texts[self._line_start :])
 
     def replace_line(self, line: str) -> int:
-        """Write another line in place of the unfinished one; return how many patches stay."""
+        """Replace the unfinished line by another; return the number of patches before it."""
         del self._texts[self._line_start :]
         self.line = ""
         unchanged = len(self)
@@ -155,16 +156,15 @@ class PartialPiece:
 
 @dataclass
 class GenerationStats:
-    """What a piece cost.
+    """Counts of one piece; lines are checked unless ``align=off``.
 
     Attributes:
-        sampled_patches: patches drawn.
-        kept_patches: of these, patches that stayed.
-        misaligned_first_draft: lines whose first draft did not agree; counted where lines are
-            proofread.
-        resamples: how often a voice or a line was drawn again.
+        sampled_patches: patches sampled.
+        kept_patches: patches of the piece that are not the prompt's.
+        misaligned_first_draft: lines whose voices did not agree at the first attempt.
+        resamples: number of times a voice or a line was resampled.
         repairs: lines repaired by rule.
-        misaligned_bars: lines left whose voices do not agree.
+        misaligned_bars: lines of the piece whose voices do not agree.
     """
 
     sampled_patches: int = 0
@@ -176,20 +176,34 @@ class GenerationStats:
 
 
 class GenerationRow:
-    """A piece being written in one row of a decoder.
+    """A piece being generated in one row of a decoder.
 
-    With ``align=enforce`` every bar is proofread when it ends. Where a voice does not agree
-    with those before it, it is drawn again, and every fourth time the whole line, since it may be
-    the first voice that is wrong. A line that has used up its resamples is written once more to its
-    end and repaired by rule.
+    With ``align=enforce`` the voices of a line are checked at the end of each voice's bar. A voice
+    that does not agree with those before it is resampled, and every fourth time the whole line,
+    since the first voice may be the wrong one. A line that has used up its resamples is sampled
+    once more to its end and repaired by rule.
+
+    The decoder's row holds the piece up to its context; a longer piece is shortened between header
+    and body (:func:`context_start`). ``_header`` and ``_left_out`` record how: with a context of 8
+    and a header of 2 patches, a line being one patch,
+
+    ===========================  ====================  ===========  =============
+    event                        patches in the row    ``_header``  ``_left_out``
+    ===========================  ====================  ===========  =============
+    7 patches sampled            0 1 2 3 4 5 6         0            0
+    patch 7 sampled, row full    0 1 | 5 6 7           2            3
+    patches 8 to 10, row full    0 1 | 6 7 8 9 10      2            4
+    ===========================  ====================  ===========  =============
+
+    so patch ``i`` of the piece, after the header, is patch ``i - _left_out`` of the row.
 
     Args:
-        index: the piece's number.
-        prompt: its beginning.
-        form: what is asked of the rest.
-        sampling: how characters are drawn and lines are drawn again.
-        seed: of all draws.
-        max_patches: where to stop a piece that does not end.
+        index: number of the piece.
+        prompt: beginning of the piece.
+        form: constraints on the rest.
+        sampling: settings of sampling and alignment.
+        seed: of all random numbers.
+        max_patches: length at which a piece that does not end is stopped.
     """
 
     def __init__(
@@ -202,40 +216,40 @@ class GenerationRow:
         max_patches: int,
     ) -> None:
         self.index = index
-        self.draft = PartialPiece(prompt, form, voices_in_place=sampling.align == "enforce")
+        self.piece = PartialPiece(prompt, form, ordered_voices=sampling.align == "enforce")
         self.sampling = sampling
         self.seed = seed
         self.max_patches = max_patches
         self.stats = GenerationStats()
         self.finish_reason: FinishReason | None = (
-            FinishReason.COMPLETE if self.draft.marks.complete else None
+            FinishReason.COMPLETE if self.piece.marks.complete else None
         )
-        self._given = len(self.draft)  # patches of the prompt
+        self._prompt_patches = len(self.piece)
         self._resamples = 0  # of the unfinished line
-        self._header = self._left_out = 0  # patches the decoder keeps for good, and does not hold
+        self._header = self._left_out = 0  # see the table above
 
     def noise(self) -> tuple[float, ...]:
-        """Uniform numbers, 16, for the patch that comes next."""
-        return patch_noise(self.seed, self.index, len(self.draft), self._resamples)
+        """Uniform numbers, 16, to sample the next patch with."""
+        return patch_noise(self.seed, self.index, len(self.piece), self._resamples)
 
     def prefill(self, decoder: Decoder, row: int) -> None:
-        """Read what the piece goes on from into a row that may hold anything."""
+        """Fill a row of the decoder, whatever it holds, with the piece's context."""
         self._header = self._left_out = 0
         self._read(decoder, row, unchanged=0)
 
     def _read(self, decoder: Decoder, row: int, unchanged: int) -> None:
-        """Let a row hold what the piece goes on from, and read only what it does not hold yet.
+        """Update a row of the decoder to the piece's context; only new patches are computed.
 
         Args:
-            decoder: holds the piece as it was.
+            decoder: its row holds the context of the piece before a change.
             row: of the decoder.
-            unchanged: so many first patches of the piece are as they were.
+            unchanged: number of patches at the piece's beginning that have not changed.
         """
-        patches = self.draft.patches
+        patches = self.piece.patches
         header, start = context_start(patches, decoder.patch_length)
         if (header, start - header) == (self._header, self._left_out):
             held = unchanged - self._left_out
-        else:  # patches after the header have moved
+        else:  # Patches after the header are at other positions now; only the header is the same.
             held = min(header, self._header if self._left_out else unchanged)
         self._header, self._left_out = header, start - header
         decoder.rewind(row, held)
@@ -243,86 +257,86 @@ class GenerationRow:
         decoder.prefill(row, torch.from_numpy(context[held:]))
 
     def add(self, text: str, decoder: Decoder, row: int) -> None:
-        """Take a patch that was drawn and pushed, or take it back where it does not agree."""
-        draft = self.draft
-        draft.append(text)
+        """Append a patch that the decoder's row has already; resample or repair if misaligned."""
+        piece = self.piece
+        piece.append(text)
         self.stats.sampled_patches += 1
-        if draft.in_body and self.sampling.align != "off":
-            self._proofread(decoder, row)
-        if draft.line.endswith("\n"):
-            draft.close_line()
+        if piece.in_body and self.sampling.align != "off":
+            self._check_line(decoder, row)
+        if piece.line.endswith("\n"):
+            piece.close_line()
             self._resamples = 0
-        self.stats.kept_patches = len(draft) - self._given
-        if draft.marks.complete:
+        self.stats.kept_patches = len(piece) - self._prompt_patches
+        if piece.marks.complete:
             self.finish_reason = FinishReason.COMPLETE
-        elif len(draft) >= self.max_patches:
+        elif len(piece) >= self.max_patches:
             self._stop(FinishReason.TOO_LONG)
         elif decoder.lengths[row] == decoder.patch_length:
-            self._read(decoder, row, unchanged=len(draft))
+            self._read(decoder, row, unchanged=len(piece))
 
-    def _proofread(self, decoder: Decoder, row: int) -> None:
-        draft = self.draft
+    def _check_line(self, decoder: Decoder, row: int) -> None:
+        piece = self.piece
         enforce = self.sampling.align == "enforce"
-        to_its_end = not enforce or self._resamples == self.sampling.max_resamples
-        line_ended = draft.line.endswith("\n")
-        if not line_ended and (to_its_end or not draft.bar_ended):
+        # Lines that will not be resampled are judged as a whole, others after each bar.
+        whole_line = not enforce or self._resamples == self.sampling.max_resamples
+        line_ended = piece.line.endswith("\n")
+        if not line_ended and (whole_line or not piece.bar_ended):
             return
-        offset = first_deviation(draft.line, draft.voices)
+        offset = first_deviation(piece.line, piece.voices)
         if offset is None:
             return
         self.stats.misaligned_first_draft += self._resamples == 0
         if not enforce:
             self.stats.misaligned_bars += 1
-        elif to_its_end:
+        elif whole_line:
             self._repair(decoder, row)
         else:
-            self._draw_again(offset, decoder, row)
+            self._resample(offset, decoder, row)
 
-    def _draw_again(self, offset: int, decoder: Decoder, row: int) -> None:
+    def _resample(self, offset: int, decoder: Decoder, row: int) -> None:
         self._resamples += 1
         self.stats.resamples += 1
         if (
-            self._resamples % _RESAMPLES_PER_VOICE == 0
+            self._resamples % _LINE_RESAMPLE_INTERVAL == 0
             or self._resamples == self.sampling.max_resamples
         ):
             offset = 0
-        self.draft.rewind(offset)
-        held = len(self.draft) - self._left_out
+        self.piece.rewind(offset)
+        held = len(self.piece) - self._left_out
         if held > self._header:
             decoder.rewind(row, held)
-        else:
+        else:  # The line began in the part that is left out.
             self.prefill(decoder, row)
 
     def _repair(self, decoder: Decoder, row: int) -> None:
-        draft = self.draft
-        line = repaired(draft.line, draft.voices)
-        if line is None or not line.startswith(draft.given):
+        piece = self.piece
+        line = repaired(piece.line, piece.voices)
+        if line is None or not line.startswith(piece.prompt_line):
             self._stop(FinishReason.UNREADABLE)
             return
         self.stats.repairs += 1
-        unchanged = draft.replace_line(line)
+        unchanged = piece.replace_line(line)
         self._read(decoder, row, unchanged)
 
     def _stop(self, reason: FinishReason) -> None:
-        """End the piece, after its last whole line where lines are to agree."""
+        """End the piece; with ``align=enforce`` without its unfinished line, which is unchecked."""
         self.finish_reason = reason
-        if self.draft.in_body and self.sampling.align == "enforce":
-            self.draft.rewind(0)
+        if self.piece.in_body and self.sampling.align == "enforce":
+            self.piece.rewind(0)
 
 
 def context_start(patches: Patches, length: int) -> tuple[int, int]:
-    """Which patches to keep: the first so many, and all from another one on.
+    """Choose the patches of a piece that fit a context: all before one index, all from another.
 
-    All that is written, or, once that is too long, the header and the last half of the body
-    lines (and of a body that is a single line, its end). A header takes half of the context at
-    most.
+    A piece that fits is kept whole. Of a longer one the header is kept, at most half a context,
+    and the last half of the body lines, or fewer if they do not fit; of a single line its end.
 
     Args:
         patches: [n, 16].
         length: of the context; fewer patches than this are kept.
 
     Returns:
-        End of what is kept of the header, and where the rest starts.
+        ``(header, start)``: ``patches[:header]`` and ``patches[start:]`` are kept.
     """
     if len(patches) < length:
         return 0, 0

@@ -1,8 +1,7 @@
-"""Choosing the next character (paper, section 4.1)."""
+"""Sampling of the next character (arXiv 2502.18008, section 4.1)."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,38 +11,36 @@ from struct import Struct
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from notagen.errors import UserError
 from notagen.patches import PATCH_SIZE, VOCABULARY
 
-_WORDS = Struct(f"<{PATCH_SIZE}I")
-
-_MANY = 12  # rows from which on numpy is faster
+_WORDS = Struct(f"<{PATCH_SIZE}I")  # the 64 bytes of a blake2b digest
 
 Align = Literal["off", "report", "enforce"]
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How characters are drawn, and which bars are drawn again.
+    """Settings of sampling, and of resampling bars whose voices do not agree.
 
-    The filters work on probabilities and in the published order: the ``top_k`` most likely
-    characters, of these the fewest that hold ``top_p``, and only then the temperature.
-    ``top_k=1`` is greedy.
+    The filters work on probabilities and in the published order: top-k, then top-p among the top
+    k, and only then the temperature. ``top_k=1`` is greedy.
 
     Args:
-        top_k: only the most likely characters.
-        top_p: of these, the fewest that hold this share.
-        temperature: above 1 evens out what is left.
+        top_k: number of most likely characters that are kept.
+        top_p: of these, the smallest set that holds this fraction of their probability is kept.
+        temperature: above 1 flattens the distribution of the kept ones.
         temperature_first: apply the temperature before the filters, as most programs do.
-        align: what to do about bars whose voices do not agree: nothing, count them, or draw them
-            again until they do.
-        max_resamples: how often a line is drawn again before it is repaired by rule.
+        align: for bars whose voices do not agree: ``off``, ``report`` to count them, ``enforce`` to
+            resample them until they do.
+        max_resamples: resamples of a line before it is repaired by rule.
 
     Raises:
-        UserError: (a ValueError) one of them is out of range.
+        UserError: (a ValueError) a setting is out of range.
     """
 
     top_k: int = 9
@@ -66,80 +63,81 @@ class Sampling:
             )
 
     def draw(self, logits: Tensor, uniform: Sequence[float]) -> list[int]:
-        """Draw one id a row.
-
-        Only the ``top_k`` leave a GPU. On so few numbers plain Python is faster than numpy for some
-        rows, and machine code than both.
+        """Sample one id per row: float [rows, 128] -> ids, [rows].
 
         Args:
-            logits: float [rows, 128]; minus infinity forbids an id.
+            logits: minus infinity forbids an id.
             uniform: a number in [0, 1) for each row, the only randomness.
         """
-        if logits.device.type == "cpu" and logits.dtype == torch.float32 and _machine_code():
-            from notagen.generation.sampling_numba import sample_rows
+        noise = np.asarray(uniform)
+        options = self.top_k, self.top_p, self._powers
+        if logits.device.type == "cpu" and logits.dtype == torch.float32 and _has_numba():
+            from notagen.generation import sampling_numba
 
-            given = logits.contiguous().numpy(), np.asarray(uniform)
-            chosen: list[int] = sample_rows(*given, self.top_k, self.top_p, self._powers).tolist()
-            return chosen
-        scores, ids = logits.topk(self.top_k)  # in descending order
-        way = self._choose_each if len(logits) < _MANY else self._choose_all
-        choices = way(scores.tolist(), uniform)
-        return [own[choice] for own, choice in zip(ids.tolist(), choices, strict=True)]
+            ids = sampling_numba.sample_rows(logits.contiguous().numpy(), noise, *options)
+        else:
+            ids = sample_rows(logits, noise, *options)
+        chosen: list[int] = ids.tolist()
+        return chosen
 
     @property
     def _powers(self) -> tuple[float, float]:
-        """Of probabilities, before and after the filters."""
+        """Exponents of the probabilities before and after the filters."""
         return (
             (1 / self.temperature, 1.0) if self.temperature_first else (1.0, 1 / self.temperature)
         )
 
-    def _choose_all(self, scores: Sequence[Sequence[float]], uniform: Sequence[float]) -> list[int]:
-        """Indices into scores that descend, [rows, top_k]."""
-        before, after = self._powers
-        likely = np.array(scores)
-        likely = np.exp((likely - likely[:, :1]) * before)
-        up_to = likely.cumsum(1)
-        likely[up_to - likely >= self.top_p * up_to[:, -1:]] = 0
-        up_to = (likely**after).cumsum(1)
-        choices: list[int] = (up_to <= np.array(uniform)[:, None] * up_to[:, -1:]).sum(1).tolist()
-        return choices
 
-    def _choose_each(
-        self, scores: Sequence[Sequence[float]], uniform: Sequence[float]
-    ) -> list[int]:
-        """The same, one row after another."""
-        return [self._choose(own, number) for own, number in zip(scores, uniform, strict=True)]
+def sample_rows(
+    logits: Tensor,
+    uniform: npt.NDArray[np.float64],
+    top_k: int,
+    top_p: float,
+    powers: tuple[float, float],
+) -> npt.NDArray[np.int64]:
+    """Sample one id per row with top-k, top-p and temperature: [rows, 128] -> [rows].
 
-    def _choose(self, scores: Sequence[float], uniform: float) -> int:
-        before, after = self._powers
-        best = scores[0]
-        likely = [math.exp((score - best) * before) for score in scores]
-        rest = self.top_p * sum(likely)
-        kept = []
-        for weight in likely:
-            if rest <= 0:
-                break
-            rest -= weight
-            kept.append(weight**after)
-        rest = uniform * sum(kept)
-        for index, weight in enumerate(kept):
-            rest -= weight
-            if rest < 0:
-                return index
-        return 0  # only reached by rounding
+    The reference for :func:`notagen.generation.sampling_numba.sample_rows`.
+
+    Args:
+        logits: minus infinity forbids an id.
+        uniform: a number in [0, 1) for each row.
+        top_k: number of most likely ids that are kept.
+        top_p: of these, the smallest set that holds this fraction of their probability is kept.
+        powers: exponents of the probabilities before and after the filters, 1 / temperature at one
+            of the two places.
+    """
+    before, after = powers
+    top = logits.topk(top_k)  # in descending order; only these leave a GPU
+    scores = top.values.double().cpu().numpy()
+    weights = np.exp((scores - scores[:, :1]) * before)
+    cumulative = weights.cumsum(1)
+    # An id goes if those before it hold top_p already, so the most likely one always stays.
+    weights[cumulative - weights >= top_p * cumulative[:, -1:]] = 0
+    cumulative = (weights**after).cumsum(1)
+    # Inverse transform sampling.
+    ranks = (cumulative <= uniform[:, None] * cumulative[:, -1:]).sum(1)
+    ids: npt.NDArray[np.int64] = top.indices.cpu().numpy()[np.arange(len(ranks)), ranks]
+    return ids
 
 
 @cache
-def _machine_code() -> bool:
-    """Whether numba is installed."""
+def _has_numba() -> bool:
+    """Return True if numba is installed; cached, since every draw asks."""
     return find_spec("numba") is not None
 
 
 def patch_noise(seed: int, piece: int, patch: int, attempt: int) -> tuple[float, ...]:
-    """The uniform numbers that draw one patch, 16 in [0, 1).
+    """Uniform numbers for the characters of one patch, 16 in [0, 1).
 
-    They are a hash of the piece, of its place in it and of how often the line was begun, so that
-    a piece is the same whatever others are drawn beside it, and on every machine.
+    They are a hash of the arguments, so a piece depends neither on the batch it is in nor on the
+    machine.
+
+    Args:
+        seed: of the whole run.
+        piece: number of the piece.
+        patch: index of the patch in the piece.
+        attempt: resamples of the current line so far.
     """
-    place = f"{seed} {piece} {patch} {attempt}".encode("ascii")
-    return tuple(word / 2**32 for word in _WORDS.unpack(blake2b(place).digest()))
+    key = f"{seed} {piece} {patch} {attempt}".encode("ascii")
+    return tuple(word / 2**32 for word in _WORDS.unpack(blake2b(key).digest()))

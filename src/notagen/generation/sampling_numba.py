@@ -1,4 +1,4 @@
-"""Sampling in machine code: what `Sampling` does in Python, number for number."""
+"""Sampling in machine code; `tests/generation` holds it to the reference in `sampling`."""
 
 import numba
 import numpy as np
@@ -13,14 +13,9 @@ def sample_rows(
     top_p: float,
     powers: tuple[float, float],
 ) -> npt.NDArray[np.int64]:
-    """One id for each row of logits, [rows, 128], and number of [0, 1).
+    """Sample one id per row with top-k, top-p and temperature: [rows, 128] -> [rows].
 
-    Args:
-        logits: minus infinity forbids an id.
-        uniform: the only randomness.
-        top_k: only the most likely ids.
-        top_p: of these, the fewest that hold this share.
-        powers: of probabilities, before and after the filters.
+    Arguments are those of :func:`notagen.generation.sampling.sample_rows`.
     """
     before, after = powers
     ids = np.empty(top_k, np.int64)
@@ -45,8 +40,8 @@ def sample_rows(
             likely[kept] **= after
             total += likely[kept]
             kept += 1
-        rest = uniform[row] * total
-        chosen[row] = ids[0]  # where rounding leaves some of the rest
+        rest = uniform[row] * total  # inverse transform sampling
+        chosen[row] = ids[0]  # if rounding leaves some of `rest` after the last id
         for rank in range(kept):
             rest -= likely[rank]
             if rest < 0:

@@ -1,4 +1,4 @@
-"""Written pieces as scores on disk."""
+"""Saving of generated pieces as scores, with an index."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _INDEX = "index.jsonl"
 
 @dataclass(frozen=True)
 class Saved:
-    """What became of a written piece: a line of ``index.jsonl``.
+    """Result of saving a generated piece: a line of ``index.jsonl``.
 
     Attributes:
-        name: of its files, without ending.
-        ending: how the model ended it.
-        bars: how many.
-        aligned_bars: of these, bars that last as long in all voices.
-        silent_voices: voices that never sound.
-        resamples: how often a voice or a line was drawn again for its voices to agree.
-        repairs: lines that were then repaired by rule.
-        patches_drawn: patches the model wrote.
-        patches_kept: of these, patches that stayed.
-        problem: why there is no more than its text, empty where there is a score.
+        name: of its files, without suffix.
+        ending: value of its :class:`FinishReason`.
+        bars: number of bars.
+        aligned_bars: bars of equal duration in all voices.
+        silent_voices: voices without a note.
+        resamples: number of times a voice or a line was resampled for voices to agree.
+        repairs: lines repaired by rule.
+        patches_drawn: patches sampled.
+        patches_kept: patches of the piece that are not the prompt's.
+        problem: why only its text was saved; empty if there is a score.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Saved:
 
     @property
     def is_complete(self) -> bool:
-        """Whether it ended by itself, is readable, and every voice sounds."""
+        """True if the piece has all its bars, is readable, and has no silent voice."""
         return (
             self.ending == FinishReason.COMPLETE.value
             and not self.problem
@@ -59,10 +59,10 @@ class Saved:
 
 
 def save(piece: GeneratedPiece, folder: Path, formats: Sequence[str]) -> Saved:
-    """Write a piece in the given formats; its text as written is kept in any case.
+    """Write a piece in the given formats, and its text as generated.
 
-    A piece that cannot be read as a score stays a text, with the reason in what is returned. An
-    earlier piece of the same number is removed first.
+    Of a piece that cannot be read as a score only the text is written, and ``problem`` of the
+    result is the reason. Files of an earlier piece of the same number are removed.
     """
     name = f"piece-{piece.index + 1:03d}"
     for earlier in (*folder.glob(f"{name}.*"), *folder.glob(f"{name}-*.svg")):
@@ -93,10 +93,10 @@ def save(piece: GeneratedPiece, folder: Path, formats: Sequence[str]) -> Saved:
 
 
 def check_formats(formats: Sequence[str]) -> None:
-    """Refuse formats that are not written here.
+    """Check that all formats are known.
 
     Raises:
-        UserError: one of them is unknown.
+        UserError: a format is unknown.
     """
     for kind in formats:
         if kind not in _WRITERS:
@@ -104,7 +104,7 @@ def check_formats(formats: Sequence[str]) -> None:
 
 
 def write_index(saved: Sequence[Saved], folder: Path) -> None:
-    """Write ``index.jsonl``, a line a piece, last of all files."""
+    """Write ``index.jsonl``, one line per piece; as the last file, it marks the folder as whole."""
     lines = "".join(json.dumps(asdict(piece)) + "\n" for piece in saved)
     unfinished = folder / f".{_INDEX}.unfinished"
     unfinished.write_text(lines)
@@ -112,7 +112,7 @@ def write_index(saved: Sequence[Saved], folder: Path) -> None:
 
 
 def summary(saved: Sequence[Saved]) -> Iterator[str]:
-    """Lines that say what became of the pieces, and what it cost."""
+    """Summary lines: incomplete pieces with their reasons, then totals."""
     for piece in saved:
         if not piece.is_complete:
             reason = piece.problem or f"{piece.ending}, {piece.silent_voices} voices never sound"
@@ -134,7 +134,7 @@ def _is_silent(tune: Tune, voice: str) -> bool:
 
 
 class _Sheet:
-    """A tune on its way to files, engraved once for all formats that show it."""
+    """A tune and its engraved pages, which are made once for SVG and PDF."""
 
     def __init__(self, tune: Tune) -> None:
         self.tune = tune

@@ -1,1 +1,1 @@
-"""Measures of weights and of text: bits per character, n-gram models."""
+"""Metrics: bits per character of a model, and of an n-gram baseline."""

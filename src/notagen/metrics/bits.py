@@ -1,4 +1,7 @@
-"""Bits per character and loss, of batches and of lists of pieces."""
+"""Bits per character and loss, of batches and of lists of pieces.
+
+Shapes: T = packed patches, S = 16 characters of a patch.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +18,16 @@ from notagen.patches import EOS, Patches
 
 
 def bits_per_character(nats: Tensor, characters: Tensor) -> Tensor:
-    """Bits to write down a text, per character of it; see :class:`BitsPerCharacter`."""
+    """Convert a negative log-likelihood in nats; see :class:`BitsPerCharacter`."""
     return (nats / characters / math.log(2)).float()
 
 
 class BitsPerCharacter(Metric):
-    """Bits to write down a text, per character of it.
+    """Negative log-likelihood of a text in bits, per character.
 
-    Everything a model must say to write the text counts, the ends of patches and of the piece
-    included; what is divided by is the characters of the text alone. So the number can be
-    compared with that of any other model of the same text.
+    All predicted ids count in the sum, including the ends of patches and of the piece, but it is
+    divided by the number of characters of the text alone. So the metric can be compared between
+    any models of the same text.
     """
 
     higher_is_better = False
@@ -38,22 +41,22 @@ class BitsPerCharacter(Metric):
         self.add_state("characters", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, nll: Tensor, patches: Tensor) -> None:
-        """Add patches [n, 16] and the negative log-likelihood in nats of each of their ids."""
+        """Add patches [T, S] and the negative log-likelihood of each of their ids, in nats."""
         self.nats += nll.detach().sum(dtype=torch.float64)
-        self.characters += (patches > EOS).sum()
+        self.characters += (patches > EOS).sum()  # PAD, BOS and EOS are the ids 0, 1 and 2
 
     def compute(self) -> Tensor:
-        """A scalar, in bits."""
+        """Bits per character so far, a scalar."""
         return bits_per_character(self.nats, self.characters)
 
 
 class Likelihood(NamedTuple):
-    """What it takes a model to write some pieces; not a number where there are none.
+    """Loss and bits per character of a list of pieces; NaN if it is empty.
 
     Attributes:
         loss: mean negative log-likelihood of a predicted id, in nats.
         bits_per_character: see :class:`notagen.metrics.bits.BitsPerCharacter`.
-        characters: of all pieces.
+        characters: number of characters of all pieces.
     """
 
     loss: float
@@ -63,9 +66,9 @@ class Likelihood(NamedTuple):
 
 @torch.inference_mode()
 def likelihood(model: NotaGen, pieces: Iterable[Patches]) -> Likelihood:
-    """Read pieces [n_i, 16], one by one, with a model in evaluation mode, on its device.
+    """Loss and bits per character of pieces [n, S], computed one by one on the model's device.
 
-    No other rank is asked: each may read pieces of its own.
+    The model is in eval mode. Nothing is reduced over ranks: each may have pieces of its own.
     """
     nats = torch.zeros((), dtype=torch.float64)
     n_predicted, characters = torch.zeros(2, dtype=torch.int64)

@@ -1,4 +1,4 @@
-"""The simplest model of the same text, to set a trained one beside."""
+"""Character n-gram model with Witten-Bell smoothing, a baseline for bits per character."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from collections.abc import Iterable
 
 
 class CharacterModel:
-    """Counts of characters after their ``order`` predecessors, backing off to shorter contexts.
+    """N-gram model of characters, interpolated with shorter contexts.
 
     Witten-Bell interpolation (Witten and Bell 1991, method C): a context seen ``n`` times with
     ``t`` different successors gives the shorter context the weight ``t / (n + t)``. Below the
-    empty context lies the uniform distribution over 128 ASCII codes.
+    empty context is the uniform distribution over 128 ASCII codes.
+
+    Args:
+        order: number of characters of the longest context.
     """
 
     def __init__(self, order: int = 6) -> None:
@@ -20,7 +23,7 @@ class CharacterModel:
         self.successors: defaultdict[str, Counter[str]] = defaultdict(Counter)
 
     def fit(self, texts: Iterable[str]) -> CharacterModel:
-        """Count the characters of ``texts``."""
+        """Count the characters of texts after all contexts up to the order."""
         for text in texts:
             for i, character in enumerate(text):
                 for length in range(min(i, self.order) + 1):

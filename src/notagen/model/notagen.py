@@ -6,6 +6,8 @@ V = 128 character ids, C = packed characters (those of P patches that are not pa
 inputs of the char level, D = hidden size.
 """
 
+# No `from __future__ import annotations` here: huggingface_hub 2.4 makes `config` of the dictionary
+# in config.json only where the annotation of `__init__` is the class itself, not its name.
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self

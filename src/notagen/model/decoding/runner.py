@@ -25,17 +25,17 @@ Quantize = Literal["int8"]
 class LevelRunner:
     """The blocks of one level and their cache, in torch: on any device, in any precision.
 
-    The decoder has a runner for each level and calls of it
+    The decoder has a runner for each level and calls
 
-    * ``embed``, ``prefill`` and ``step`` at the patch level: one row's prompt, then a patch a row;
-    * ``precompute_first_block`` once, then ``logits`` for the first character of a patch and
-      ``next_logits`` for the others, at the char level;
-    * ``keep`` at both.
+    * at the patch level ``embed``, then ``prefill`` for a prompt or ``step`` for one patch per row;
+    * at the char level ``precompute_first_block`` once, then ``logits`` for the first character of
+      each patch and ``next_logits`` for the others;
+    * at both ``keep``, when pieces have ended.
 
     A subclass must implement ``step``, on which ``logits`` and ``next_logits`` rest; it inherits
-    everything else, and overrides it only where that is faster. ``cache`` is the only state: what
-    a subclass keeps of it beside, it renews in ``keep``. ``_converted`` determines how matrices
-    are stored.
+    everything else, and overrides it only where that is faster. ``cache`` is the only state; a
+    subclass that keeps views of it updates them in ``keep``. ``_converted`` determines how
+    matrices are stored.
 
     Args:
         blocks: of the level; their weights must not change while the runner is in use.
