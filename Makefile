@@ -39,7 +39,7 @@ CHAIN := runs/chain
 chain: $(CHAIN)/comparison.json ## Pre-train, post-train and fine-tune a small model on music21's scores (25 min)
 
 $(CHAIN)/comparison.json: $(CHAIN)/finetune/model/model.safetensors
-	$(BIN)/python -m notagen.compare run=$(CHAIN)
+	$(BIN)/python -m notagen.evaluate weights=$(CHAIN)
 
 $(CHAIN)/finetune/model/model.safetensors: $(CHAIN)/posttrain/model/model.safetensors
 	$(BIN)/python -m notagen.train experiment=chain_finetune resume=auto

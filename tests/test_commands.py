@@ -47,7 +47,7 @@ def test_what_must_be_given_is_named(run, capfd):
     assert "no key weights" not in error
 
 
-def test_generate_keeps_every_piece_and_says_what_became_of_it(run, weights, capfd):
+def test_generate_keeps_every_piece_with_its_outcome(run, weights, capfd):
     run("generate", f"weights={weights}", "n=2", "out=pieces", "max_patches=40")
     lines = Path("pieces/index.jsonl").read_text().splitlines()
     saved = [json.loads(line) for line in lines]
@@ -72,7 +72,7 @@ def test_generate_keeps_every_piece_and_says_what_became_of_it(run, weights, cap
         (["out=model/config.json"], "is a file; give a folder as out="),
     ],
 )
-def test_generate_says_what_is_wrong(run, weights, overrides, message):
+def test_generate_explains_errors(run, weights, overrides, message):
     with pytest.raises(SystemExit, match=message):
         run("generate", f"weights={weights}", *overrides)
 

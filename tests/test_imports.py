@@ -14,12 +14,13 @@ LAYERS = [
     {"notation"},
     {"prompts"},
     {"model"},
-    {"data", "scores", "metrics"},
+    {"data", "scores"},
+    {"metrics"},
     {"reward", "generation", "corpus"},
     {"dpo", "training"},
     {"stages"},
     {"config"},
-    {"prepare", "train", "generate", "evaluate", "compare", "export", "select", "probe"},
+    {"prepare", "train", "generate", "evaluate", "export", "select", "probe"},
 ]
 KNOWN = {  # until the data module of stage dpo runs the iteration
     ("notagen.dpo.iteration", "notagen.config"),

@@ -101,7 +101,9 @@ READERS = {
     "evaluate a model": ("evaluate", [f"weights={MODEL}", CORPUS], [MODEL, "corpus"]),
     "evaluate shards": ("evaluate", ["weights=shards.ckpt", CORPUS], ["shards.ckpt"]),
     "evaluate a checkpoint": ("evaluate", [f"weights={LAST}", CORPUS], [LAST]),
-    "compare": ("compare", ["run=runs/one", "stages=pretrain"], ["runs/one/pretrain"]),
+    "evaluate a run": (
+        "evaluate", ["weights=runs/one", "stages=pretrain"], ["runs/one/pretrain"],
+    ),
     "generate": ("generate", [f"weights={MODEL}", "max_patches=2"], [MODEL]),
     "generate from shards": ("generate", ["weights=shards.ckpt"], ["shards.ckpt"]),
     "export": ("export", [f"weights={LAST}", "out=out.pth"], [LAST]),
@@ -215,5 +217,5 @@ def test_only_known_files_unpickle_or_build():
                 assert called == "trainer.predict" or keywords.get("weights_only") == "True", name
             assert last not in ("read_pickle", "unsafe_load", "full_load"), name
             assert keywords.get("allow_pickle", "False") == "False", name
-    assert unpickles == {"shards.py"}
+    assert unpickles == {"model/shards.py"}
     assert builds == {"config.py"}

@@ -45,6 +45,6 @@ def test_a_corpus_is_not_replaced_by_a_part_of_itself(run, corpus):
         (["like='bars < 20'", "encoder=nowhere"], "no music encoder at nowhere"),
     ],
 )
-def test_select_says_what_is_wrong(run, corpus, overrides, message):
+def test_select_explains_errors(run, corpus, overrides, message):
     with pytest.raises(SystemExit, match=message):
         run("select", f"corpus.prepared={corpus}", f"encoder={ENCODER}", "out=like", *overrides)

@@ -1,20 +1,21 @@
-"""``python -m notagen.evaluate``: how well weights know pieces they were not trained on."""
+"""``python -m notagen.evaluate``: bits per character of weights on pieces not trained on."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
-from notagen.config import announce, command
+from notagen.config import announce, command, listed, saved
 from notagen.errors import UserError
 from notagen.training import cpu
 
 
 @command("evaluate")
 def main(config: DictConfig) -> None:
-    """Print bits per character on the validation pieces, beside a model of character counts."""
+    """Print bits per character on validation pieces, of weights or of each stage of a run."""
     if config.ngram_order < 0:
         raise UserError(
             f"ngram_order={config.ngram_order} is no number of characters; choose 0 or more"
@@ -23,48 +24,70 @@ def main(config: DictConfig) -> None:
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
     cpu.configure()
+    names = [str(name) for name in listed(config.weights)]
+    results = [
+        _evaluate_run(Path(name), listed(config.stages))
+        if _is_run(Path(name))
+        else _evaluate_weights(name, config)
+        for name in names
+    ]
+    if out is not None:
+        out.write_text(json.dumps(results[0] if len(results) == 1 else results) + "\n")
 
-    from rich.progress import track
 
-    from notagen.data import storage
-    from notagen.data.pieces import validation_pieces
-    from notagen.metrics.bits import likelihood
-    from notagen.metrics.ngram import CharacterModel
+def _is_run(path: Path) -> bool:
+    """Whether a name is the folder of a run: neither weights in a folder nor a sharded .ckpt."""
+    return path.is_dir() and path.suffix != ".ckpt" and not (path / "config.json").is_file()
+
+
+def _evaluate_weights(name: str, config: DictConfig) -> dict[str, Any]:
+    from notagen.metrics.evaluation import evaluate, read_pieces
     from notagen.model import weights
-    from notagen.patches import Patches, decode
 
-    model = weights.load(config.weights)
-
-    def pieces(split: str) -> list[Patches]:
-        rows = storage.read(Path(config.corpus.prepared), split, config.where)
-        return validation_pieces(rows, model.config.patch_length, config.prompts)
-
-    held_out = pieces("validation")
+    model = weights.load(name)
+    corpus, length = Path(config.corpus.prepared), model.config.patch_length
+    held_out = read_pieces(corpus, "validation", length, config.where, config.prompts)
     if not held_out:
-        raise UserError(f"{config.corpus.prepared} has no validation pieces like that; widen where")
+        raise UserError(f"{corpus} has no validation pieces like that; widen where")
     announce(
         "evaluate",
         {
-            "weights": config.weights,
+            "weights": name,
             "corpus": config.corpus.prepared,
             "pieces": f"{len(held_out)}, {'with' if config.prompts else 'without'} prompts",
         },
     )
-    found = likelihood(model, track(held_out, "reading held-out pieces"))
-    counts = CharacterModel(config.ngram_order).fit(map(decode, pieces("train")))
-    result = {
-        "bits_per_character": round(found.bits_per_character, 4),
-        "loss": round(found.loss, 4),
-        f"order_{config.ngram_order}_bits_per_character": round(
-            counts.bits_per_character(map(decode, held_out)), 4
-        ),
-        "pieces": len(held_out),
-        "characters": found.characters,
-    }
-    for name, value in result.items():
-        print(f"{name}: {value}")
-    if out is not None:
-        out.write_text(json.dumps({"weights": config.weights, **result}) + "\n")
+    train = read_pieces(corpus, "train", length, config.where, config.prompts)
+    figures = evaluate(model, held_out, train, config.ngram_order)
+    for measure, value in figures.items():
+        print(f"{measure}: {value}")
+    return {"weights": name, **figures}
+
+
+def _evaluate_run(run: Path, names: list[str]) -> list[dict[str, Any]]:
+    """Evaluate each stage and its start on the stage's own pieces; write ``comparison.json``."""
+    from rich.console import Console
+    from rich.progress import track
+    from rich.table import Table
+
+    from notagen.metrics.evaluation import MEASURES, evaluate_stage, find_stages
+
+    stages = find_stages(run, names)
+    announce("evaluate", {"run": run, "stages": ", ".join(stage.name for stage in stages)})
+    gains = [
+        evaluate_stage(stage, saved(stage / "config.yaml"))
+        for stage in track(stages, "reading validation pieces")
+    ]
+    table = Table("stage", "validation pieces", "number", "loss", "bits per character")
+    for gain in gains:
+        changes = (f"{gain.before[name]:.3f} -> {gain.after[name]:.3f}" for name in MEASURES)
+        table.add_row(gain.stage, gain.target, str(gain.pieces), *changes)
+    Console(width=100).print(table)
+    figures = [gain._asdict() for gain in gains]
+    path = run / "comparison.json"
+    path.write_text(json.dumps(figures, indent=2) + "\n")
+    print(f"figures: {path}")
+    return figures
 
 
 if __name__ == "__main__":

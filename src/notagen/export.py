@@ -13,7 +13,7 @@ from notagen.prompts import copy_known
 
 @command("export")
 def main(config: DictConfig) -> None:
-    """Write ``weights`` to ``out``, with adapters merged."""
+    """Write ``weights`` to ``out``, adapters merged."""
     out = Path(config.out)
     if out.exists():
         raise UserError(f"{out} exists; give another name as out=")

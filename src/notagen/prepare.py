@@ -27,7 +27,7 @@ def main(config: DictConfig) -> None:
     if is_prepared(out) and not config.overwrite:
         print(f"{out} is already prepared; overwrite=true makes it anew")
         return
-    sources = build(config.corpus.sources)()[: config.limit]
+    sources = build(config.corpus.sources)[: config.limit]
     terms = {f"terms of {s.piece.split('/')[0]}": s.licence for s in sources if s.licence}
     announce(
         "prepare",
@@ -50,7 +50,7 @@ def main(config: DictConfig) -> None:
     )
     print(page(config.corpus.name, card))
     for split in ("train", "validation"):
-        if not card["pieces"].get(split):
+        if split not in card["pieces"]:
             print(
                 f"no piece came into the {split} split, without which nothing can be trained; "
                 "change rules.validation_fraction and give overwrite=true"

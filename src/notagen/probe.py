@@ -1,4 +1,4 @@
-"""``python -m notagen.probe``: what a music encoder can tell apart."""
+"""``python -m notagen.probe``: probes of a music encoder."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from notagen.training import cpu
 
 @command("probe")
 def main(config: DictConfig) -> None:
-    """Print how well labels can be read off an encoder's features, and how it takes corruption."""
+    """Print how well an encoder's features predict labels, and tell real music from corrupted."""
     cpu.configure()
 
     from notagen import reward
     from notagen.data import storage
-    from notagen.reward.probes import LabelProbe, OrderProbe, label_probe, order_probe
+    from notagen.reward.probes import probe
 
     corpus = Path(config.corpus.prepared)
     train, validation = (storage.read(corpus, split) for split in ("train", "validation"))
@@ -31,21 +31,14 @@ def main(config: DictConfig) -> None:
         },
     )
     encoder = reward.Features(reward.load(config.reward.weights), config.cache)
-    labels = [
-        label_probe(encoder, train, validation, column, config.max_per_label)
-        for column in config.columns
-    ]
-    orders = order_probe(
-        encoder, train, validation, config.min_real, config.max_per_label, config.seed
-    )
-    probes: list[LabelProbe | OrderProbe] = [*labels, *orders]
-    for probe in probes:
-        print(probe)
+    settings = (config.columns, config.min_real, config.max_per_label, config.seed)
+    probes = probe(encoder, train, validation, *settings)
+    for result in probes:
+        print(result)
     if config.out is not None:
-        result = [probe._asdict() for probe in probes]
         out = Path(config.out)
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(result, indent=2) + "\n")
+        out.write_text(json.dumps([result._asdict() for result in probes], indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,23 +1,14 @@
-"""``python -m notagen.select``: the pieces of a corpus that sound most like some of them."""
+"""``python -m notagen.select``: the pieces of a corpus that sound most like reference pieces."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from notagen.config import announce, command
 from notagen.errors import UserError
 from notagen.training import cpu
-
-if TYPE_CHECKING:
-    from datasets import Dataset
-    from torch import Tensor
-
-    from notagen.reward import MusicEncoder
-
-_AT_ONCE = 64  # pieces between two steps of the progress bar
 
 
 @command("select")
@@ -34,7 +25,7 @@ def main(config: DictConfig) -> None:
 
     from notagen import reward
     from notagen.data import storage
-    from notagen.reward.similarity import score
+    from notagen.reward.nearest import nearest
 
     storage.check_writable(out)
     splits = {name: storage.read(source, name) for name in ("train", "validation")}
@@ -52,34 +43,12 @@ def main(config: DictConfig) -> None:
             "out": out,
         },
     )
-    wanted = _features(encoder, reference)
-    chosen = {
-        name: rows.select(_nearest(score(_features(encoder, rows), wanted).score, config.fraction))
-        for name, rows in splits.items()
-    }
-    pieces = {name: len(rows) for name, rows in chosen.items()}
+    selected = nearest(encoder, splits, reference, config.fraction)
+    pieces = {name: len(rows) for name, rows in selected.items()}
     made_with = {key: config[key] for key in ("encoder", "like", "fraction")}
     card = {"pieces": pieces, "made_with": {"corpus": str(source), **made_with}}
-    storage.write(out, chosen, [], card)
+    storage.write(out, selected, [], card)
     print(f"pieces: {pieces}\nprepared corpus: {out}")
-
-
-def _features(encoder: MusicEncoder, rows: Dataset) -> Tensor:
-    """Features of pieces, [pieces, features]."""
-    import torch
-    from rich.progress import track
-
-    texts = rows["text"]
-    starts = range(0, len(rows), _AT_ONCE)
-    return torch.cat(
-        [encoder.encode(texts[at : at + _AT_ONCE]) for at in track(starts, "listening to pieces")]
-    )
-
-
-def _nearest(scores: Tensor, fraction: float) -> list[int]:
-    """Indices of the highest scores, in the order of the corpus; at least one."""
-    count = max(1, round(fraction * len(scores)))
-    return sorted(scores.topk(count).indices.tolist())
 
 
 if __name__ == "__main__":

@@ -122,7 +122,7 @@ def command(scores: Path, out: Path) -> list[str]:
     return [sys.executable, "-m", "notagen.prepare", "corpus=folder", *overrides]
 
 
-def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
+def test_a_killed_run_continues_where_it_stopped(tmp_path):
     scores, out = tmp_path / "scores", tmp_path / "out"
     write_melodies(scores, range(40))
     (scores / "broken.abc").write_text("")
@@ -173,7 +173,7 @@ def test_only_a_corpus_is_overwritten(tmp_path):
     assert len(pieces(rows)) == 5
 
 
-def test_nothing_to_prepare_is_said(tmp_path):
+def test_nothing_to_prepare_is_refused(tmp_path):
     with pytest.raises(ValueError, match="there are no scores to prepare"):
         prepare([], tmp_path / "out")
 
@@ -195,7 +195,7 @@ def test_a_similarity_of_none_is_refused_and_one_leaves_out_what_is_equal(tmp_pa
     assert set(rejected) == {"again.abc"}
 
 
-def test_a_corpus_without_validation_pieces_is_said(run, tmp_path, capfd):
+def test_a_corpus_without_validation_pieces_is_reported(run, tmp_path, capfd):
     write_melodies(tmp_path / "scores", range(2))
     scores = ("corpus=folder", f"corpus.path={tmp_path / 'scores'}", "out=out")
     run("prepare", *scores, "rules.validation_fraction=0")
@@ -207,7 +207,7 @@ def test_no_processes_are_refused(run, tmp_path):
         run("prepare", "processes=-1")
 
 
-def test_the_command_says_in_one_sentence_that_there_is_nothing_to_read(run, tmp_path):
+def test_a_folder_without_scores_is_one_sentence(run, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(SystemExit, match=r"^notagen: there is no score in .*empty; [^\n]*$"):
         run("prepare", "corpus=folder", f"corpus.path={tmp_path / 'empty'}")

@@ -39,7 +39,7 @@ def test_every_epoch_has_an_order_of_its_own():
 
 
 @pytest.mark.parametrize("handed_out", [0, 1, 3, 4])
-def test_a_restored_loader_goes_on_where_it_was(rows, handed_out):
+def test_a_restored_loader_continues_where_it_was(rows, handed_out):
     whole = loader(rows)
     expected = list(whole)
     interrupted = loader(rows)

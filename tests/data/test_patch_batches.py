@@ -22,7 +22,7 @@ def batches(rank=0, world_size=1, epoch=0, sizes=SIZES, batch_patches=2048) -> P
 def test_every_piece_is_in_one_batch_of_one_rank(world_size):
     ranks = [list(batches(rank, world_size)) for rank in range(world_size)]
     assert {len(own) for own in ranks} == {len(batches(0, world_size))}
-    seen = [place for own in ranks for batch in own for place in batch]
+    seen = [item for own in ranks for batch in own for item in batch]
     assert sorted(seen) == [(0, index) for index in range(len(SIZES))]
 
 
@@ -54,7 +54,7 @@ def test_a_piece_longer_than_a_batch_is_refused():
 
 
 @pytest.mark.parametrize("handed_out", [0, 1, 2])
-def test_a_restored_loader_goes_on_where_it_was(rows, handed_out):
+def test_a_restored_loader_continues_where_it_was(rows, handed_out):
     def loader() -> PieceLoader:
         sizes = [row["characters"] // 10 for row in rows]
         own = PatchBatches(sizes, max(sizes), 7, 0, 1)

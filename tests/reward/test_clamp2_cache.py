@@ -70,3 +70,24 @@ def test_another_encoder_has_its_own(encoder, tiny_clamp2, texts, tmp_path):
 
 def test_nothing_has_no_features(encoder, tmp_path):
     assert Features(encoder, tmp_path).encode([]).shape == (0, 48)
+
+
+class Lengths:
+    """A reward model of one's own: two features, no fingerprint."""
+
+    def __init__(self):
+        self.asked = []
+
+    def encode(self, texts):
+        self.asked += texts
+        return torch.tensor([[float(len(text)), 1.0] for text in texts]).reshape(-1, 2)
+
+
+def test_an_encoder_without_a_fingerprint_is_not_cached(tmp_path):
+    encoder = Lengths()
+    features = Features(encoder, tmp_path)
+    for _ in range(2):
+        assert features.encode(["a", "abc"]).tolist() == [[1, 1], [3, 1]]
+    assert features.encode([]).shape == (0, 2)
+    assert encoder.asked == ["a", "abc"] * 2
+    assert list(tmp_path.iterdir()) == []

@@ -44,7 +44,7 @@ def pairs(stage: DPO, *indices: int) -> Pairs:
     with torch.no_grad():
         reference = torch.cat([stage.log_probs(pack([piece])) for piece in pieces])
     prompts = [f"prompt {i}" for i in indices]
-    return Pairs(*pack(pieces), reference=reference.clone(), prompts=prompts)
+    return Pairs(*pack(pieces)[:2], reference=reference.clone(), prompts=prompts)
 
 
 def trained(stage: DPO, batches: list[Pairs], steps: int) -> list[dict[str, float]]:

@@ -1,1 +1,1 @@
-"""From scores to a prepared corpus: sources, cleaning, duplicates, splits, storage."""
+"""From score files to a prepared corpus: sources, cleaning, duplicates, splits, storage."""

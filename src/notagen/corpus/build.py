@@ -32,34 +32,34 @@ def prepare(
     processes: int | None = None,
     engine: Engine = engines.local,
 ) -> dict[str, Any]:
-    """Read every source, leave out what cannot be used, split by piece, and store.
+    """Read every source, select pieces, assign them to splits, and store them.
 
-    A run that was killed goes on where it stopped when it is started again. The result depends
-    on the sources and rules alone, not on the engine, the number of processes, nor on where a run
-    was killed.
+    A run that was killed continues where it stopped when it is started again. The result depends
+    on the sources and rules alone, neither on the engine and the number of processes nor on
+    interruptions.
 
     Args:
         sources: the scores; of duplicates, the first in this order is kept.
         out: folder of the prepared corpus, a path or an address that fsspec can write.
-        rules: what is kept, and how it is split.
+        rules: minimum length, duplicates, splits.
         reader: reads one file.
-        limits: what reading one file may take.
-        processes: how many files are read at a time; one a core when None.
-        engine: the machines that read.
+        limits: time and memory for one file.
+        processes: files read at a time; None: one per core.
+        engine: the machines that read, see :mod:`notagen.corpus.engines`.
 
     Returns:
         The data card: counts of pieces, bars, voices, characters, keys, labels, and rejections by
         reason.
 
     Raises:
-        UserError: no score could be used, or ``out`` is something else than a prepared corpus.
+        UserError: no score could be used, or ``out`` holds something other than a prepared corpus.
     """
     rules, reader, limits = rules or Rules(), reader or Reader(), limits or Limits()
     out = str(out)
     name = Path(out).name
     remote.check_writable(out)
     keys = {source: journal.key(source, reader) for source in sources}
-    # The journal is beside the corpus; where that is not on this machine, in the working folder.
+    # The journal lies beside the corpus; for a remote corpus, in the working folder.
     beside = Path() if is_url(out) else Path(out).parent
     with Journal(beside / f".{name}.read.jsonl") as read:
         _read_all(keys, read, lambda waiting: engine(reader, waiting, processes, limits))
@@ -87,7 +87,7 @@ def _read_all(
     read: Journal,
     engine: Callable[[Sequence[Source]], Iterator[Result]],
 ) -> None:
-    """Write into the journal what becomes of each source that it does not have yet."""
+    """Read each source that is not in the journal yet, and add its outcome."""
     waiting = [source for source, key in keys.items() if key not in read]
     with Progress() as progress:
         done = len(keys) - len(waiting)
@@ -99,9 +99,9 @@ def _read_all(
 
 
 def _rows(read: Journal, kept: Mapping[str, Sequence[int]]) -> Iterator[Row]:
-    for key, places in kept.items():
+    for key, indices in kept.items():
         pieces = read[key]["pieces"]
-        yield from (pieces[place]["row"] for place in places)
+        yield from (pieces[index]["row"] for index in indices)
 
 
 def _licences(sources: Sequence[Source]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The data card: what a prepared corpus holds and what it left out; figures, text and picture."""
+"""The data card of a prepared corpus: counts, rejections, Markdown page and plots."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ if TYPE_CHECKING:
     from notagen.data.storage import Row
 
 _COUNTED: Final = ("bars", "characters", "voices", "key", "period", "composer", "instrumentation")
-_SHOWN: Final = 20  # most frequent values in text and picture
+_SHOWN: Final = 20  # values per table or plot, most frequent first
 
 
 class Card:
-    """Counts, taken piece by piece."""
+    """Counts over pieces and rejections."""
 
     def __init__(self) -> None:
         self.pieces: Counter[str] = Counter()  # by split
-        self.rejected: Counter[str] = Counter()  # by kind of reason
+        self.rejected: Counter[str] = Counter()  # by the kind of reason
         self.counts: dict[str, Counter[Any]] = {column: Counter() for column in _COUNTED}
 
     def add(self, split: str, row: Row) -> None:
-        """Count a piece that is kept."""
+        """Count a selected piece."""
         self.pieces[split] += 1
         for column, count in self.counts.items():
             count[row[column]] += 1  # type: ignore[literal-required]
 
     def leave_out(self, reason: str) -> None:
-        """Count a piece that is left out; what stands before the colon is the kind of reason."""
+        """Count a rejection by the kind of its reason, which is the part before the colon."""
         self.rejected[reason.partition(":")[0]] += 1
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what ``card.json`` holds."""
+        """Contents of ``card.json``."""
         return {
             "pieces": dict(self.pieces),
             "bars": _sum(self.counts["bars"]),
@@ -49,7 +49,7 @@ class Card:
         }
 
     def picture(self) -> bytes:
-        """Draw the distributions, as PNG."""
+        """Plots of the distributions, as PNG."""
         figure = Figure(figsize=(13, 8), layout="constrained")
         lengths, characters, *others = figure.subplots(2, 3).ravel()
         for axis, column in ((lengths, "bars"), (characters, "characters")):
@@ -74,7 +74,7 @@ class Card:
 
 
 def page(title: str, card: Mapping[str, Any]) -> str:
-    """Write a card as Markdown."""
+    """A card as Markdown."""
     splits = ", ".join(f"{n:,} {split}" for split, n in card["pieces"].items())
     tables = ("voices", "keys", "periods", "composers", "instrumentations", "rejected")
     return "\n\n".join(

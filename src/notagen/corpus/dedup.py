@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from notagen.notation import Tune
 from notagen.notation.pitches import sounds
 
-# Candidates are looked for generously, and then compared: a duplicate that is missed may end up
-# in both training and validation, a candidate too many costs microseconds.
-_WEIGHTS = (0.1, 0.9)  # of false positives and false negatives
-_MAX_CANDIDATES = 0.95  # beyond, the index has too few bands, or none
+# The index favours recall, since its candidates are compared anyway: a missed duplicate may end up
+# in both training and validation, an unnecessary candidate costs microseconds.
+_WEIGHTS = (0.1, 0.9)  # cost of false positives and of false negatives
+_MAX_THRESHOLD = 0.95  # above, MinHashLSH finds too few bands, or none
 
 Signature = NDArray[np.uint32]
 
@@ -27,36 +27,36 @@ _PERMUTATIONS = MinHash(PERMUTATIONS, seed=1)  # drawing them takes longer than 
 
 
 class Duplicates:
-    """The pieces seen so far, indexed by locality-sensitive hashing.
+    """Index of the pieces kept so far, by locality-sensitive hashing.
 
     Args:
-        similarity: share of common shingles (see :mod:`notagen.corpus.dedup`) from which
-            on two pieces are the same.
+        similarity: Jaccard similarity of two pieces' shingles (see :func:`shingles`) from which
+            on they count as duplicates.
     """
 
     def __init__(self, similarity: float) -> None:
         self.similarity = similarity
-        self._index = MinHashLSH(min(similarity, _MAX_CANDIDATES), PERMUTATIONS, weights=_WEIGHTS)
+        self._index = MinHashLSH(min(similarity, _MAX_THRESHOLD), PERMUTATIONS, weights=_WEIGHTS)
         self._signatures: dict[str, Signature] = {}
 
     def find(self, signature: Signature) -> tuple[str, float] | None:
-        """The piece that is most like this one, and their similarity; None if none is enough."""
+        """Name and similarity of the nearest duplicate; None if there is none."""
         minhash = as_minhash(signature)
-        alike = [
+        candidates = [
             (minhash.jaccard(as_minhash(self._signatures[piece])), piece)
             for piece in self._index.query(minhash)
         ]
-        similarity, piece = max(alike, default=(0.0, ""))
+        similarity, piece = max(candidates, default=(0.0, ""))
         return (piece, similarity) if similarity >= self.similarity else None
 
     def add(self, piece: str, signature: Signature) -> None:
-        """Remember a piece that is kept."""
+        """Add a piece to the index."""
         self._signatures[piece] = signature
         self._index.insert(piece, as_minhash(signature), check_duplication=False)
 
 
 def signature(tune: Tune) -> Signature | None:
-    """MinHash signature of a tune, uint32 [128]; None where it has no note."""
+    """MinHash signature of a tune, uint32 [128]; None if it has no note."""
     parts = shingles(tune)
     if not parts:
         return None
@@ -77,7 +77,11 @@ def as_minhash(values: Signature) -> MinHash:
 
 
 def shingles(tune: Tune) -> set[bytes]:
-    """All runs of :data:`SHINGLE` notes or rests in one voice; shorter voices are one run."""
+    """All runs of :data:`SHINGLE` consecutive notes or rests in one voice; a shorter voice is one.
+
+    A run is written down as intervals and durations, so that transposing a piece changes nothing:
+    ``[((0,), '1/4'), ((2,), '1/8'), (None, '1/8'), ...]``.
+    """
     found = set()
     for voice in tune.voices:
         events = list(_events(tune, voice))
@@ -89,19 +93,19 @@ def shingles(tune: Tune) -> set[bytes]:
 
 
 def _events(tune: Tune, voice: str) -> Iterator[tuple[tuple[int, ...] | None, str]]:
-    """Semitones from the top note before to each note of a chord, and its duration.
+    """Intervals and duration of each note or chord of a voice; grace notes are left out.
 
-    Rests have no semitones. Durations are parts of a whole note: ``1/8``. Grace notes are left
-    out.
+    Intervals are in semitones from the previous top note to each note of the chord, None for a
+    rest. Durations are fractions of a whole note: ``1/8``.
     """
     unit = tune.unit_length
-    before: int | None = None
+    previous: int | None = None
     for pitches, duration in sounds(tune, voice):
         if duration == 0:
             continue
         if pitches:
-            start = pitches[-1] if before is None else before
-            before = pitches[-1]
+            start = pitches[-1] if previous is None else previous
+            previous = pitches[-1]
             yield tuple(pitch - start for pitch in pitches), str(duration * unit)
         else:
             yield None, str(duration * unit)

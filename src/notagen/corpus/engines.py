@@ -1,7 +1,7 @@
-"""Which machines read the scores: this one, or all of a Ray cluster.
+"""Engines that read scores in parallel: on this machine, or on a Ray cluster.
 
-An engine calls a reader with each source under limits, and yields what becomes of each as it is
-ready. It decides where files are read and when, and nothing about the corpus.
+An engine calls a reader on each source under limits, and yields the outcomes as they are ready. It
+decides where and when files are read, and nothing about the corpus.
 """
 
 from __future__ import annotations
@@ -21,35 +21,35 @@ Reading = Callable[[Source], Outcome]
 Result = tuple[Source, Outcome | Failure]
 Engine = Callable[[Reading, Sequence[Source], int | None, Limits], Iterator[Result]]
 
-_TASK = 16  # files in a Ray task: enough that starting a reader does not count
+_TASK = 16  # files in a Ray task: enough to make the start of a reader negligible
 
 
 def local(
     reader: Reading, sources: Sequence[Source], processes: int | None, limits: Limits
 ) -> Iterator[Result]:
-    """Read on this machine, one file a core at a time unless ``processes`` says otherwise."""
+    """Read on this machine, ``processes`` files at a time; by default one per core."""
     return each(reader, sources, processes or os.cpu_count() or 1, limits)
 
 
 def on_ray(
     reader: Reading, sources: Sequence[Source], processes: int | None, limits: Limits
 ) -> Iterator[Result]:
-    """Read on all machines of a Ray cluster, which find notagen and the scores as this one does.
+    """Read on all machines of a Ray cluster, which must have notagen and the scores in place.
 
     The cluster is that of ``RAY_ADDRESS``, else the one that this machine belongs to, else this
-    machine alone. Within a task a file is read as :func:`local` reads it, so that the limits hold;
-    Ray runs the tasks of a machine that fails again elsewhere.
+    machine alone. Within a task, files are read as by :func:`local`, so that the limits hold; Ray
+    repeats the tasks of a failed machine elsewhere.
 
     Args:
-        reader: can be pickled.
+        reader: must be picklable.
         sources: the scores.
-        processes: how many files are read at a time; one a core of the cluster when None.
-        limits: of each file.
+        processes: files read at a time; None: one per core of the cluster.
+        limits: time and memory for one file.
 
     Raises:
         UserError: Ray is not installed.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report to its makers
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage reports to Ray's developers
     try:
         import ray
     except ImportError as error:
@@ -59,9 +59,9 @@ def on_ray(
         tasks = (sources[start : start + _TASK] for start in range(0, len(sources), _TASK))
         running: list[ray.ObjectRef[list[Result]]] = []
         while True:
-            # Twice as many tasks as cores, so that none waits; a cluster may grow meanwhile.
-            most = processes or 2 * int(ray.cluster_resources()["CPU"])
-            room = max(0, most - len(running))
+            # Two tasks per core keep all cores busy. Asked each time: a cluster may grow.
+            max_tasks = processes or 2 * int(ray.cluster_resources()["CPU"])
+            room = max(0, max_tasks - len(running))
             running += [read.remote(reader, task, limits) for task in islice(tasks, room)]
             if not running:
                 return
@@ -70,7 +70,7 @@ def on_ray(
 
 
 def _read(reader: Reading, sources: Sequence[Source], limits: Limits) -> list[Result]:
-    """A Ray task: one reader in a process of its own."""
+    """Body of a Ray task: a reader in its own process."""
     return list(each(reader, sources, 1, limits))
 
 

@@ -1,8 +1,8 @@
-"""What is looked at before a file is parsed: its kind, its size, and what its XML declares.
+"""Safety checks before a file is parsed: its type, its size, and its XML declarations.
 
-A parser that is handed a hostile file may fill the memory (entities that expand into one another,
-archives of zeros) or read other files (external entities). MusicXML needs no entities, so files
-that declare any are refused.
+A hostile file can make a parser fill the memory (entities that expand into one another, archives
+of zeros) or read other files (external entities). MusicXML needs no entities, so files that declare
+any are refused.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ _CHUNK = 1 << 12
 
 
 class RefusedError(ValueError):
-    """A file that is not to be parsed; the message says why."""
+    """Raised for a file that must not be parsed, with the reason."""
 
 
 def check(path: Path, largest: int) -> None:
-    """Refuse what a parser should not be handed.
+    """Refuse a file that is not safe to parse.
 
     Args:
-        path: a score file; read, never executed or unpacked to disk.
-        largest: bytes that a file may have, and an archive's members together, unpacked.
+        path: a score file; an archive is not unpacked to disk.
+        largest: maximum size of a file, and of an archive's members together, in bytes.
 
     Raises:
-        RefusedError: no regular file, empty, too large, or its XML declares entities.
+        RefusedError: not a regular file, empty, too large, or its XML declares entities.
         OSError: the file cannot be read.
         zipfile.BadZipFile: an .mxl file is not an archive.
     """
@@ -38,7 +38,7 @@ def check(path: Path, largest: int) -> None:
     suffix = path.suffix.lower()
     if suffix == ".mxl":
         with zipfile.ZipFile(path) as archive:
-            # Reading stops at the size that is declared here, so that it can't be exceeded.
+            # zipfile reads no further than the declared sizes, so they can be trusted here.
             check_size(sum(member.file_size for member in archive.infolist()), largest)
             for document in open_documents(archive):
                 _check_declarations(document)
@@ -48,14 +48,14 @@ def check(path: Path, largest: int) -> None:
 
 
 def open_documents(archive: zipfile.ZipFile) -> Iterator[IO[bytes]]:
-    """All members of an .mxl archive: the score in it may have any name."""
+    """Open each member of an .mxl archive in turn: the score may have any name."""
     for member in archive.infolist():
         with archive.open(member) as document:
             yield document
 
 
 def check_size(size: int, largest: int) -> None:
-    """Refuse a file of no or of more than ``largest`` bytes."""
+    """Refuse an empty file, or one of more than ``largest`` bytes."""
     if size == 0:
         raise RefusedError("empty")
     if size > largest:
@@ -63,7 +63,7 @@ def check_size(size: int, largest: int) -> None:
 
 
 def _check_declarations(document: IO[bytes]) -> None:
-    """Read up to the first element: declarations can't stand behind it."""
+    """Parse an XML file up to its first element: entities can only be declared before it."""
     elements: list[str] = []
     parser = expat.ParserCreate()
     parser.EntityDeclHandler = _refuse_entity
@@ -72,7 +72,7 @@ def _check_declarations(document: IO[bytes]) -> None:
         while not elements and (chunk := document.read(_CHUNK)):
             parser.Parse(chunk)
     except expat.ExpatError:
-        return  # that it is no XML is for the reader to say
+        return  # malformed XML: the reader will report it
 
 
 def _refuse_entity(name: str, *_: object) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Reader of one score file: cleaned tunes, their composer, or why it is rejected."""
+"""Reader: one score file to cleaned tunes with labels, or to rejections with reasons."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
     from notagen.data.storage import Rejection, Row
     from notagen.prompts import Prompt
 
-_PLACE = re.compile(r"\b(?:line|bar|measure) \d+")
+_POSITION = re.compile(r"\b(?:line|bar|measure) \d+")
 
-_DATES = re.compile(r"\s*[(\[][^)\]]*\d[^)\]]*[)\]]")  # (1685-1750)
+_DATES = re.compile(r"\s*[(\[][^)\]]*\d[^)\]]*[)\]]")  # " (1685-1750)", " [b. 1943]"
 _TEXT_FIELD = {".abc": re.compile(rb"^C:(.*)$", re.M), ".krn": re.compile(rb"^!!!COM:(.*)$", re.M)}
 
 
 class Piece(TypedDict):
-    """A row, and its MinHash signature (uint32 [128]) in base64."""
+    """A row of the corpus, and its MinHash signature (uint32 [128]) in base64."""
 
     row: Row
     signature: str
 
 
 class Outcome(TypedDict):
-    """What became of a file: every tune in it is a piece or a rejection."""
+    """Result of reading a file: every tune in it is a piece or a rejection."""
 
     pieces: list[Piece]
     rejected: list[Rejection]
@@ -48,22 +48,22 @@ class Outcome(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads score files of at most ``largest`` bytes, unpacked."""
+    """Reader of score files of at most ``largest`` bytes, unpacked."""
 
     largest: int = 50_000_000
 
     def __call__(self, source: Source) -> Outcome:
-        """Read a file; whatever is wrong with it becomes a rejection."""
+        """Read a file; any error becomes a rejection."""
         try:
             with local_file(source.path, source.url, self.largest) as path:
                 check(path, self.largest)
-                # Remarks on scores that music21 can read are of no use here.
-                with warnings.catch_warnings(action="ignore"), _garbage_kept():
+                # music21 warns about oddities of scores that it reads all the same.
+                with warnings.catch_warnings(action="ignore"), _without_gc():
                     tunes = list(read_each(path))
                 composer = "" if source.labels else read_composer(path)
         except RefusedError as error:
             return failed(source, f"refused: {error}")
-        except Exception as error:  # files fail in any way, and none may stop the run
+        except Exception as error:  # files fail in many ways, and none may stop the run
             return failed(source, f"unreadable: {error or type(error).__name__}")
         if not tunes:
             return failed(source, "unreadable: it holds no tune")
@@ -76,15 +76,15 @@ class Reader:
                     raise UserError(f"unreadable: {tune}")
                 outcome["pieces"].append(_piece(name, labels, tune))
             except UserError as error:
-                outcome["rejected"].append(rejection(name, source.place, str(error)))
+                outcome["rejected"].append(rejection(name, source.location, str(error)))
         return outcome
 
 
 @contextmanager
-def _garbage_kept() -> Iterator[None]:
-    """Leave the garbage collector until a score is read: a sixth of the time is its otherwise.
+def _without_gc() -> Iterator[None]:
+    """Pause the garbage collector while a score is read, which saves a sixth of the time.
 
-    It would walk again and again through the objects of the score, all of them still in use.
+    It would traverse the growing score again and again, and find all of it still in use.
     """
     gc.disable()
     try:
@@ -95,17 +95,21 @@ def _garbage_kept() -> Iterator[None]:
 
 def failed(source: Source, reason: str) -> Outcome:
     """The outcome of a file that could not be read."""
-    return Outcome(pieces=[], rejected=[rejection(source.piece, source.place, reason)])
+    return Outcome(pieces=[], rejected=[rejection(source.piece, source.location, reason)])
 
 
 def rejection(piece: str, file: str, reason: str) -> Rejection:
-    """A piece left out; its position is the line or bar that the reason names."""
-    place = _PLACE.search(reason)
-    return {"piece": piece, "file": file, "reason": reason, "position": place[0] if place else ""}
+    """A rejected piece; its position is the line or bar that the reason names."""
+    found = _POSITION.search(reason)
+    return {"piece": piece, "file": file, "reason": reason, "position": found[0] if found else ""}
 
 
 def _piece(name: str, labels: Prompt, tune: Tune) -> Piece:
-    """Clean a tune and fingerprint it; UserError says why it cannot be used."""
+    """Row and signature of a tune.
+
+    Raises:
+        UserError: the tune cannot be used.
+    """
     try:
         tune = Tune.parse(clean(tune.to_interleaved()))
         key = tune.key
@@ -115,7 +119,7 @@ def _piece(name: str, labels: Prompt, tune: Tune) -> Piece:
         for voice in tune.voices:
             if voice not in voices:
                 raise UserError(f"uneven: voice {voice} has no bar {number} of {len(tune.bars)}")
-    tune = tune.complete_rests()  # where cleaning left a bar blank
+    tune = tune.complete_rests()  # cleaning may leave a bar blank
     values = signature(tune)
     if values is None:
         raise UserError("silent: it has no note")
@@ -135,10 +139,10 @@ def _piece(name: str, labels: Prompt, tune: Tune) -> Piece:
 
 
 def read_composer(path: Path) -> str:
-    """The composer that a file names, as ``Last, First``; empty where it names none or several.
+    """Composer of a score file as ``Last, First``; empty if it names none or several.
 
-    Looks at MusicXML's ``creator``, Humdrum's ``!!!COM:`` and ABC's ``C:``. The file has passed
-    :func:`notagen.corpus.guards.check`.
+    Read from MusicXML's ``creator``, Humdrum's ``!!!COM:`` or ABC's ``C:``. The file must have
+    passed :func:`notagen.corpus.guards.check`.
     """
     suffix = path.suffix.lower()
     if suffix in _TEXT_FIELD:
@@ -156,7 +160,7 @@ def read_composer(path: Path) -> str:
 
 
 def last_name_first(name: str) -> str:
-    """``Ludwig van Beethoven (1770-1827)`` as ``Beethoven, Ludwig van``."""
+    """Turn ``Ludwig van Beethoven (1770-1827)`` into ``Beethoven, Ludwig van``."""
     name = " ".join(_DATES.sub("", name).split())
     if "," in name or " " not in name:
         return name
@@ -165,7 +169,7 @@ def last_name_first(name: str) -> str:
 
 
 def _creators(document: IO[bytes]) -> list[str]:
-    """Composers in a MusicXML header, which ends where the list of parts begins."""
+    """Composers in a MusicXML header, which ends at the list of parts."""
     names = []
     try:
         for event, element in ElementTree.iterparse(document, events=("start", "end")):

@@ -1,4 +1,4 @@
-"""Remote files through fsspec, such as s3://bucket/scores: read scores, write a corpus."""
+"""Remote files through fsspec (``s3://bucket/scores``): fetch scores, upload a corpus."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from notagen.corpus.guards import check_size
 from notagen.data import storage
 from notagen.errors import UserError
 
-_FIRST = "card.json"  # a folder that has it was begun by us
-_LAST = "dataset_dict.json"  # a folder that has it is whole
+_FIRST = "card.json"  # uploaded first: a folder that has it may be replaced
+_LAST = "dataset_dict.json"  # uploaded last: a folder that has it is complete
 
 
-def is_url(place: str) -> bool:
-    """Whether fsspec is asked for it; every other place is a path of this machine."""
-    return "://" in place
+def is_url(location: str) -> bool:
+    """Whether a location is an address for fsspec, not a local path."""
+    return "://" in location
 
 
-def open_place(url: str) -> tuple[AbstractFileSystem, str]:
-    """The file system of an address, and the path in it.
+def open_url(url: str) -> tuple[AbstractFileSystem, str]:
+    """File system of an address, and the path in it.
 
     Raises:
-        UserError: fsspec has nothing for such an address, or its package is not installed.
+        UserError: fsspec does not know the protocol, or its package is not installed.
     """
     try:
         files, path = url_to_fs(url)
@@ -37,38 +37,38 @@ def open_place(url: str) -> tuple[AbstractFileSystem, str]:
 
 
 def find(url: str) -> dict[str, str]:
-    """The files below an address: their addresses by their paths from there."""
-    files, root = open_place(url)
+    """All files below an address: relative path -> address."""
+    files, root = open_url(url)
     return {path[len(root) + 1 :]: files.unstrip_protocol(path) for path in files.find(root)}
 
 
 def state(url: str) -> str:
-    """Something that changes with the file.
+    """A token that changes whenever the file changes.
 
     Raises:
-        OSError: it cannot be looked at.
+        OSError: the file cannot be accessed.
     """
-    files, path = open_place(url)
+    files, path = open_url(url)
     return str(files.ukey(path))
 
 
 @contextmanager
 def local_file(path: Path, url: str, largest: int) -> Iterator[Path]:
-    """A score as a file of this machine, fetched for as long as it is used if it must be.
+    """Yield a local path to a score; a remote one is downloaded for the duration of the block.
 
     Args:
-        path: the file; of a score at ``url``, its path there.
-        url: empty for a file of this machine.
-        largest: bytes that it may have.
+        path: the file; for a remote score, its path below the remote folder.
+        url: its address; empty for a local file.
+        largest: maximum size in bytes.
 
     Raises:
-        RefusedError: it has more than ``largest`` bytes, and is not fetched.
-        OSError: it cannot be fetched.
+        RefusedError: a remote file is larger than ``largest``; it is not downloaded.
+        OSError: it cannot be downloaded.
     """
     if not url:
         yield path
         return
-    files, remote = open_place(url)
+    files, remote = open_url(url)
     check_size(files.size(remote), largest)
     with TemporaryDirectory() as folder:
         local = Path(folder, f"score{path.suffix}")
@@ -77,15 +77,15 @@ def local_file(path: Path, url: str, largest: int) -> Iterator[Path]:
 
 
 def is_prepared(out: str) -> bool:
-    """Whether a whole prepared corpus lies at ``out``."""
+    """Whether a complete prepared corpus lies at ``out``."""
     if not is_url(out):
         return storage.is_prepared(Path(out))
-    files, root = open_place(out)
+    files, root = open_url(out)
     return bool(files.exists(f"{root}/{_LAST}"))
 
 
 def check_writable(out: str) -> None:
-    """Refuse to replace what is neither a prepared corpus, begun or whole, nor an empty folder.
+    """Refuse to replace anything but a prepared corpus, complete or not, or an empty folder.
 
     Raises:
         UserError: something else lies at ``out``.
@@ -93,7 +93,7 @@ def check_writable(out: str) -> None:
     if not is_url(out):
         storage.check_writable(Path(out))
         return
-    files, root = open_place(out)
+    files, root = open_url(out)
     ours = any(files.exists(f"{root}/{name}") for name in (_FIRST, _LAST))
     if not ours and (files.isfile(root) or (files.exists(root) and files.ls(root))):
         raise UserError(f"{out} holds something else than a corpus; give another folder as out=")
@@ -101,15 +101,15 @@ def check_writable(out: str) -> None:
 
 @contextmanager
 def folder(out: str) -> Iterator[Path]:
-    """The local folder in which a corpus for ``out`` is written.
+    """Yield a local folder to write a corpus to; upload it if ``out`` is remote.
 
-    It is ``out`` itself, or a temporary one that is copied there and replaces what was there; the
-    file by which a corpus is known goes last, so that half a copy is not taken for a corpus.
+    An upload replaces what was there. The file that marks a complete corpus goes last, so that an
+    interrupted upload is not taken for a corpus.
     """
     if not is_url(out):
         yield Path(out)
         return
-    files, root = open_place(out)
+    files, root = open_url(out)
     with TemporaryDirectory() as temporary:
         local = Path(temporary, Path(root).name)
         yield local

@@ -1,4 +1,4 @@
-"""Which of the pieces that were read go into the corpus, and into which split."""
+"""Selection of pieces: minimum length, duplicates, assignment to a split."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from notagen.errors import UserError
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What is kept, and how it is split.
+    """Rules for selecting and splitting pieces.
 
     Args:
         min_bars: shorter pieces are left out.
-        similarity: a piece that has so much in common with an earlier one (share of their
-            shingles, see :mod:`notagen.corpus.dedup`) is a duplicate.
-        validation_fraction: share of the pieces that goes to the validation split.
+        similarity: from this similarity to an earlier piece on (Jaccard, of their shingles; see
+            :mod:`notagen.corpus.dedup`), a piece is a duplicate.
+        validation_fraction: fraction of the pieces in the validation split.
     """
 
     min_bars: int = 8
@@ -40,9 +40,10 @@ class Rules:
 
 
 class Selection:
-    """Pieces and rejections, file by file.
+    """The selected pieces and the rejections, collected file by file.
 
-    ``kept[split][key]`` lists which pieces of a file (by its key in the journal) are in a split.
+    ``kept[split][key]`` lists the indices of a file's pieces (the file by its key in the journal)
+    that are in a split.
     """
 
     def __init__(self, rules: Rules) -> None:
@@ -53,17 +54,17 @@ class Selection:
         self._duplicates = Duplicates(rules.similarity)
 
     def add(self, source: Source, key: str, outcome: Outcome) -> None:
-        """Decide on each piece of a file."""
+        """Select or reject each piece of a file."""
         for left_out in outcome["rejected"]:
             self._leave_out(left_out)
-        for place, piece in enumerate(outcome["pieces"]):
+        for index, piece in enumerate(outcome["pieces"]):
             row = piece["row"]
             objection = self._objection(piece)
             if objection:
-                self._leave_out(rejection(row["piece"], source.place, objection))
+                self._leave_out(rejection(row["piece"], source.location, objection))
                 continue
             split = source.split or self._split(row["piece"])
-            self.kept[split].setdefault(key, []).append(place)
+            self.kept[split].setdefault(key, []).append(index)
             self.card.add(split, row)
 
     def _leave_out(self, left_out: Rejection) -> None:
@@ -71,7 +72,7 @@ class Selection:
         self.card.leave_out(left_out["reason"])
 
     def _objection(self, piece: Piece) -> str:
-        """Why a piece is left out; empty, and the piece remembered, when it is kept."""
+        """Reason to leave a piece out; empty for a piece to keep, which is added to the index."""
         row = piece["row"]
         if row["bars"] < self.rules.min_bars:
             return f"too short: it has {row['bars']} bars, fewer than {self.rules.min_bars}"
@@ -84,6 +85,6 @@ class Selection:
         return ""
 
     def _split(self, piece: str) -> str:
-        """A piece's split depends on its name alone: adding scores moves none of the others."""
-        place = int.from_bytes(hashlib.sha256(piece.encode()).digest()[:8]) / 2**64
-        return "validation" if place < self.rules.validation_fraction else "train"
+        """Split of a piece, by a hash of its name: adding scores does not move the others."""
+        uniform = int.from_bytes(hashlib.sha256(piece.encode()).digest()[:8]) / 2**64  # in [0, 1)
+        return "validation" if uniform < self.rules.validation_fraction else "train"

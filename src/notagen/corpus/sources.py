@@ -1,4 +1,4 @@
-"""Sources of scores: music21's corpus, a folder, and the labels of each file."""
+"""Sources of scores: music21's corpus or a folder, and the labels of each file."""
 
 from __future__ import annotations
 
@@ -28,12 +28,13 @@ class Source:
     """One score file.
 
     Args:
-        piece: a name that stays the same from machine to machine: ``bach/bwv269.mxl``.
-        path: the file; of a score in another place, its path there.
-        labels: empty where they are not known; None asks the score itself for its composer.
-        split: the split that it is meant for; empty where the piece's name decides.
-        licence: its terms, where they restrict what may be done with it.
-        url: of a score in another place, the address that fsspec fetches it from.
+        piece: its name, the same on every machine: ``bach/bwv269.mxl``.
+        path: the file; for a remote score, its path below the remote folder.
+        labels: period, composer and instrumentation, each empty if unknown; None: read the
+            composer from the score.
+        split: the split it belongs to; empty: assigned by a hash of the name.
+        licence: the terms of use, if they are restrictive.
+        url: the address of a remote score, for fsspec.
     """
 
     piece: str
@@ -44,13 +45,13 @@ class Source:
     url: str = ""
 
     @property
-    def place(self) -> str:
-        """Where the file is, for a user to look at."""
+    def location(self) -> str:
+        """Path or address of the file, for messages."""
         return self.url or str(self.path)
 
 
 def chorales() -> list[Source]:
-    """The Bach chorales that music21 installs: 409 MusicXML files, four voices in most of them."""
+    """The Bach chorales that music21 installs: 409 MusicXML files, most of them in four voices."""
     return [
         source
         for source in music21()
@@ -59,18 +60,17 @@ def chorales() -> list[Source]:
 
 
 def music21(include: str | Collection[str] = ()) -> list[Source]:
-    """The scores that music21 installs, as ``music21_labels.csv`` lists and labels them.
+    """The scores that music21 installs, as listed and labelled in ``music21_labels.csv``.
 
-    Collections of a few works in other styles are held out, as the test split. Left out
-    altogether are music21's demonstrations and exercises, second copies of a work in another
-    format, files that reserve all rights, and music without bar lines.
+    A few works in other styles are held out as the test split. The table leaves out music21's
+    demonstrations and exercises, second copies of a work in another format, files with all rights
+    reserved, and music without bar lines.
 
     Args:
-        include: collections with restrictive or unclear terms that are wanted all the same, or
-            one of them.
+        include: one or several collections with restrictive or unclear terms to read as well.
 
     Raises:
-        UserError: ``include`` names something else than such a collection.
+        UserError: ``include`` names an unknown collection.
     """
     include = {include} if isinstance(include, str) else set(include)
     with _TABLE.open(newline="") as file:
@@ -85,7 +85,7 @@ def music21(include: str | Collection[str] = ()) -> list[Source]:
     rows = [row for row in table if row["use"] != "include" or row["collection"] in include]
     sources: dict[str, Source] = {}
     for source in (source for row in rows for source in _listed(row)):
-        sources.setdefault(source.piece, source)  # of several rows, the first counts
+        sources.setdefault(source.piece, source)  # globs overlap: the first row counts
     return list(sources.values())
 
 
@@ -104,20 +104,20 @@ def _listed(row: dict[str, str]) -> Iterator[Source]:
 
 
 def folder(path: str, labels: str | None = None) -> list[Source]:
-    """All scores below a folder, in the order of their names; links are followed.
+    """All scores below a folder, sorted by name; symbolic links are followed.
 
-    A score's labels are those of the table ``labels``; without a row there, the three folders
-    above it where they are ``period/composer/instrumentation`` with one of :data:`PERIODS`; and
-    else the score is asked for its composer.
+    A score's labels are its row in the table ``labels``; failing that, the three folders above it
+    if they are ``period/composer/instrumentation`` with one of :data:`PERIODS`; failing that, the
+    composer is read from the score.
 
     Args:
         path: the folder, a path or an address that fsspec can read.
-        labels: a table, see :func:`notagen.corpus.sources.read_labels`.
+        labels: a table, see :func:`read_labels`.
 
     Raises:
-        UserError: no such folder, no score in it, or a row of the table for no score.
+        UserError: no such folder, no score in it, or a row of the table without a score.
     """
-    files = _elsewhere(path) if remote.is_url(path) else _here(Path(path))
+    files = _remote_sources(path) if remote.is_url(path) else _local_sources(Path(path))
     if not files:
         raise UserError(f"there is no score in {path}; the names of scores end in {SUFFIXES}")
     table = read_labels(Path(labels)) if labels else {}
@@ -130,14 +130,14 @@ def folder(path: str, labels: str | None = None) -> list[Source]:
     ]
 
 
-def _here(root: Path) -> dict[str, Source]:
+def _local_sources(root: Path) -> dict[str, Source]:
     if not root.is_dir():
         raise UserError(f"there is no folder {root}; give the folder of scores as corpus.path")
     names = {_name(file, root): file for file in _files(root)}
     return {name: Source(name, file, None) for name, file in names.items()}
 
 
-def _elsewhere(root: str) -> dict[str, Source]:
+def _remote_sources(root: str) -> dict[str, Source]:
     return {
         name: Source(name, Path(name), None, url=url)
         for name, url in remote.find(root).items()
@@ -146,7 +146,7 @@ def _elsewhere(root: str) -> dict[str, Source]:
 
 
 def _files(root: Path) -> Iterator[Path]:
-    seen = set()  # folders, so that a link to a folder above ends here
+    seen = set()  # of folders: a link to a folder above would never end
     for folder, subfolders, names in os.walk(root, onerror=_refuse, followlinks=True):
         status = Path(folder).stat()
         if (status.st_dev, status.st_ino) in seen:
@@ -162,7 +162,7 @@ def _refuse(error: OSError) -> NoReturn:
 
 
 def _name(file: Path, root: Path) -> str:
-    """Path within the folder; bytes that are no UTF-8 are written as ``\\xff``."""
+    """Path within the folder; bytes that are not UTF-8 are written as ``\\xff``."""
     return os.fsencode(file.relative_to(root)).decode("utf-8", "backslashreplace")
 
 
@@ -175,7 +175,7 @@ def read_labels(path: Path) -> dict[str, Prompt]:
     """Read a CSV table with a header line, or JSON Lines, with the columns of the prompt.
 
     Column ``file`` is the score's path within its folder; ``period``, ``composer`` and
-    ``instrumentation`` may be empty or missing. Other columns are not looked at.
+    ``instrumentation`` may be empty or missing. Other columns are ignored.
 
     Raises:
         UserError: no such file, another format or encoding, or no column ``file``.
@@ -184,7 +184,7 @@ def read_labels(path: Path) -> dict[str, Prompt]:
         raise UserError(f"corpus.labels={path} is not a .csv or .jsonl file")
     labels = {}
     try:
-        table = path.read_text(encoding="utf-8-sig")
+        table = path.read_text(encoding="utf-8-sig")  # spreadsheets may write a byte-order mark
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not in UTF-8, which tables of labels must be") from error
     lines = io.StringIO(table, newline="")

@@ -1,7 +1,7 @@
-"""Readers in processes of their own, so that no file can stop a run.
+"""A process pool with a time and memory limit per job, so that no file can stop a run.
 
 A file may hang its reader, fill its memory or crash it. Each reader has one file at a time; when
-it dies or takes too long, that file gets a :class:`Failure` and a new reader takes its place.
+it dies or takes too long, that file gets a :class:`Failure` and a new reader replaces it.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from typing import Generic, TypeVar
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-# Readers are forked off one clean process that has imported this once: a new one takes no time.
+# Readers are forked from a clean server process that has done the imports: they start at once.
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["notagen.corpus.reader"])
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a job has no result."""
+    """A job without a result, and the reason."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one job may take: seconds, and bytes of address space (kept to on Linux alone)."""
+    """Limits of one job: seconds, and bytes of address space (enforced on Linux only)."""
 
     seconds: float = 300
     memory: int = 4_000_000_000
@@ -43,13 +43,13 @@ class Limits:
 def each(
     function: Callable[[Job], Result], jobs: Iterable[Job], processes: int, limits: Limits
 ) -> Iterator[tuple[Job, Result | Failure]]:
-    """Call a function with each job; the results come as they are ready.
+    """Call a function on each job in parallel; yield jobs and results in order of completion.
 
     Args:
-        function: can be pickled, raises nothing, and never returns None.
-        jobs: drawn one by one, as readers are free.
+        function: must be picklable, and neither raise nor return None.
+        jobs: consumed one by one, as readers become free.
         processes: number of readers.
-        limits: of each job.
+        limits: time and memory for one job.
     """
     waiting = iter(jobs)
     busy: list[_Reader[Job, Result]] = []
@@ -74,7 +74,7 @@ def each(
 
 
 class _Reader(Generic[Job, Result]):
-    """A process, the job it has, and when that must be done."""
+    """A process, its current job, and the job's deadline (of ``time.monotonic``)."""
 
     job: Job
     deadline: float
@@ -90,9 +90,9 @@ class _Reader(Generic[Job, Result]):
             target=_serve, args=(far_end, self.function, self.limits.memory), daemon=True
         )
         self.process.start()
-        far_end.close()  # so that the reader's death closes the pipe
+        far_end.close()  # now only the reader holds it: if it dies, the pipe is closed
         try:
-            self.connection.recv()  # imports are done; the clock of the first job may run
+            self.connection.recv()  # wait for its imports: they do not count against the first job
         except EOFError:
             self.process.join()
             code = self.process.exitcode
@@ -127,7 +127,9 @@ class _Reader(Generic[Job, Result]):
 
 
 def _serve(connection: Connection, function: Callable[[Job], object], memory: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which stops us
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches the parent, which stops its readers
     if sys.platform == "linux":
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     try:

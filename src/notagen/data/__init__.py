@@ -1,1 +1,1 @@
-"""From a prepared corpus to packed batches: one LightningDataModule a stage."""
+"""From a prepared corpus to packed batches."""

@@ -1,4 +1,4 @@
-"""Batches: packed pieces, in an order that depends on (seed, epoch) alone and resumes exactly."""
+"""Batches of packed pieces, in an order that depends on (seed, epoch) only and resumes exactly."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ class Batch(NamedTuple):
 
     Attributes:
         patches: uint8 [sum of lengths, 16].
-        lengths: int64 [pieces], patches of each piece; stays on the CPU side of the model, which
-            cuts the packed rows by it.
+        lengths: int64 [pieces], patches of each piece.
+        collections: name of each validation piece's collection, [pieces]; empty in training.
     """
 
     patches: Tensor
     lengths: Tensor
+    collections: Sequence[str] = ()
 
 
 class Pairs(NamedTuple):
-    """Packed pairs of pieces: all chosen ones, then the rejected ones in the same order.
+    """Packed pairs of pieces: all chosen ones, then all rejected ones in the same order.
 
     Attributes:
         patches: uint8 [sum of lengths, 16].
         lengths: int64 [2 * pairs], patches of each piece.
         reference: float64 [2 * pairs], log-probability of each piece under the reference, in nats.
-        prompts: what both pieces of each pair were asked to be, [pairs].
+        prompts: the prompt of both pieces of each pair, [pairs].
     """
 
     patches: Tensor
@@ -44,19 +45,25 @@ class Pairs(NamedTuple):
     prompts: list[str]
 
 
-def pack(pieces: Sequence[Patches]) -> Batch:
-    """Lay pieces [n_i, 16] end to end."""
+def pack(pieces: Sequence[Patches], collections: Sequence[str] = ()) -> Batch:
+    """Concatenate pieces [n_i, 16] to a batch [sum of n_i, 16]."""
     return Batch(
         patches=torch.from_numpy(np.concatenate(pieces)),
         lengths=torch.tensor([len(piece) for piece in pieces]),
+        collections=collections,
     )
+
+
+def pack_validation(items: Sequence[tuple[Patches, str]]) -> Batch:
+    """Concatenate validation pieces to a batch that names the collection of each."""
+    return pack([patches for patches, _ in items], [collection for _, collection in items])
 
 
 class ShuffledBatches(torch.utils.data.Sampler[list[tuple[int, int]]]):
     """Batches of ``(epoch, index)`` for one rank.
 
-    Each epoch is a new order of all pieces, dealt to the ranks in turn; the last, smaller batches
-    are dropped, so that each rank gets as many. Lightning calls :meth:`set_epoch`.
+    Each epoch is a new permutation of all pieces, dealt to the ranks in turn. The smaller batches
+    at its end are dropped, so that all ranks have equally many. Lightning calls :meth:`set_epoch`.
     """
 
     def __init__(self, pieces: int, batch_size: int, seed: int, rank: int, world_size: int) -> None:
@@ -66,15 +73,15 @@ class ShuffledBatches(torch.utils.data.Sampler[list[tuple[int, int]]]):
         self.rank = rank
         self.world_size = world_size
         self.epoch = 0
-        self.start = 0  # batches of this epoch that were handed out before a resume
+        self.start = 0  # batches of this epoch to skip: they were used before a resume
 
     @property
     def sampler(self) -> ShuffledBatches:
-        """Itself: Lightning tells the epoch to a loader's ``batch_sampler.sampler`` only."""
+        """This object: Lightning calls ``set_epoch`` on a loader's ``batch_sampler.sampler``."""
         return self
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch the next iteration is."""
+        """Set the epoch of the next iteration."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -90,10 +97,10 @@ class ShuffledBatches(torch.utils.data.Sampler[list[tuple[int, int]]]):
 
 
 class PieceLoader(DataLoader[Any]):
-    """A training loader that knows how many batches it has handed out.
+    """A training loader that resumes in the middle of an epoch.
 
-    Lightning saves its state in every checkpoint and gives it back on resume; the next batches
-    are then those that would have come.
+    Lightning saves its state in every checkpoint and restores it on resume; the batches continue
+    as if the run had not been interrupted.
     """
 
     def __init__(
@@ -114,21 +121,21 @@ class PieceLoader(DataLoader[Any]):
         self.handed_out = 0
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        # A generator, so that nothing is drawn before Lightning has said which epoch it is.
+        # A generator, so that nothing is drawn before Lightning has set the epoch.
         self.handed_out = self.batches.start
         for batch in super().__iter__():
             self.handed_out += 1
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """How far the epoch is, and what that means only together with."""
+        """Number of batches used in this epoch, and the settings on which their order depends."""
         return {"handed_out": self.handed_out % len(self.batches), **self._layout()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where ``state`` was taken.
+        """Continue after the batches that were used when ``state`` was saved.
 
         Raises:
-            UserError: the batches would be others, because a size changed.
+            UserError: a setting differs, so that the batches would be different ones.
         """
         for name, value in self._layout().items():
             if state[name] != value:
@@ -148,15 +155,15 @@ class PieceLoader(DataLoader[Any]):
 
 
 class PatchBatches(ShuffledBatches):
-    """Batches of about ``batch_patches`` patches, whatever the number of pieces, for one rank.
+    """Batches of about ``batch_patches`` patches and any number of pieces, for one rank.
 
-    The pieces of an epoch, in its order, are laid end to end and cut at equal distances; a piece
-    belongs to the batch in which it starts. So no piece is left out, every epoch has as many
-    batches, and a batch is off their mean by less than its longest piece. That mean is at least
-    ``batch_patches`` and, with k batches an epoch on each rank, below 1 + 1/k times as much.
+    The shuffled pieces of an epoch are laid end to end and cut at equal distances; a piece belongs
+    to the batch in which it starts. So no piece is left out, all epochs have equally many batches,
+    and a batch differs from their mean by less than its longest piece. That mean is at least
+    ``batch_patches`` and, with k batches per epoch and rank, less than (1 + 1/k) times that.
 
     Args:
-        sizes: patches of each piece; an estimate will do.
+        sizes: patches of each piece; estimates suffice.
         batch_patches: at least the size of the longest piece.
         seed, rank, world_size: as in :class:`ShuffledBatches`.
 
@@ -179,7 +186,7 @@ class PatchBatches(ShuffledBatches):
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.pieces)
         ends = self.sizes[order].cumsum()
         batches = len(self) * self.world_size
-        batch_of = (ends - self.sizes[order]) * batches // ends[-1]
+        batch_of = (ends - self.sizes[order]) * batches // ends[-1]  # by where a piece starts
         bounds = np.searchsorted(batch_of, np.arange(batches + 1))
         start, self.start = self.start, 0
         for number in range(start * self.world_size + self.rank, batches, self.world_size):

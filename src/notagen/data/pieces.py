@@ -18,27 +18,26 @@ Transpose = Literal["all", "near", "original"]
 ``near``: within three semitones, nearer ones more often (fine-tuning as published).
 ``original``: as written (NotaGen-X)."""
 
-_NEAR: Final = 3  # semitones; d of them away weighs 4 - d
-# Of two signatures that sound alike, the one with fewer accidentals is more likely.
+_NEAR: Final = 3  # semitones; a key d semitones away has weight 4 - |d|
+# Of two enharmonic keys, the one with fewer accidentals is more likely.
 _SPELLING: Final = {"Db": 0.8, "C#": 0.2, "B": 0.8, "Cb": 0.2, "F#": 0.5, "Gb": 0.5}
 
 
 class PieceDataset(torch.utils.data.Dataset[Patches]):
-    """Pieces of one split, as patches.
+    """Pieces of one split as patches, indexed by ``(epoch, index)``.
 
-    An item is asked for by ``(epoch, index)``; everything drawn for it (key, window) depends on
-    (seed, epoch, index) alone, so that no result depends on the number of workers, on the number
-    of ranks or on where a run was resumed.
+    Everything random about an item (key, window) depends on (seed, epoch, index) only, so that no
+    result depends on the number of workers or ranks, or on where a run was resumed.
 
     Args:
         rows: rows of a prepared corpus.
-        patch_length: longest item, in patches.
-        transpose: which keys are drawn.
+        patch_length: maximum length of an item, in patches.
+        transpose: the keys to draw from.
         seed: seed of all draws.
         prompted: whether a piece begins with its period, composer and instrumentation.
 
     Raises:
-        UserError: there are no such keys.
+        UserError: ``transpose`` is unknown.
     """
 
     def __init__(
@@ -62,9 +61,9 @@ class PieceDataset(torch.utils.data.Dataset[Patches]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, place: tuple[int, int]) -> Patches:
+    def __getitem__(self, epoch_and_index: tuple[int, int]) -> Patches:
         """uint8 [n, 16] with n at most ``patch_length``."""
-        epoch, index = place
+        epoch, index = epoch_and_index
         rng = np.random.default_rng((self.seed, epoch, index))
         row = self.rows[index]
         tune = Tune.parse(row["text"]).omit_rests()
@@ -76,7 +75,7 @@ class PieceDataset(torch.utils.data.Dataset[Patches]):
 def validation_pieces(
     rows: Sequence[Any], patch_length: int, prompted: bool = False
 ) -> list[Patches]:
-    """Pieces for evaluation, always the same: the original key and the head of the body."""
+    """Pieces for validation, without randomness: in the original key, cut to their beginning."""
     tunes = (Tune.parse(row["text"]).omit_rests() for row in rows)
     return [
         _patches(row, tune, prompted)[:patch_length] for row, tune in zip(rows, tunes, strict=True)
@@ -84,12 +83,12 @@ def validation_pieces(
 
 
 def prompt_of(row: Any) -> Prompt:
-    """A row's labels."""
+    """Labels of a row."""
     return Prompt(row["period"], row["composer"], row["instrumentation"])
 
 
 def collection_of(piece: str) -> str:
-    """The first folder of a piece's name; empty where it has none."""
+    """First folder of a piece's name; empty if there is none."""
     folder, slash, _ = piece.partition("/")
     return folder if slash else ""
 
@@ -100,7 +99,7 @@ def _patches(row: Any, tune: Tune, prompted: bool) -> Patches:
 
 
 def draw_key(original: str, transpose: Literal["all", "near"], rng: np.random.Generator) -> str:
-    """Draw one of the 15 keys for a piece in ``original``."""
+    """Draw one of the 15 keys for a piece whose key is ``original``."""
     if transpose == "all":
         return KEYS[int(rng.integers(len(KEYS)))]
     keys, weights = near_keys(original)
@@ -108,9 +107,10 @@ def draw_key(original: str, transpose: Literal["all", "near"], rng: np.random.Ge
 
 
 def near_keys(original: str) -> tuple[list[str], list[float]]:
-    """Keys within three semitones and their probabilities.
+    """Keys within three semitones and their probabilities (NotaGen, fine-tuning).
 
-    The seven distances weigh 1 2 3 4 3 2 1, of 16; keys that sound alike share a distance's weight.
+    The distances -3 to 3 have probabilities 1 2 3 4 3 2 1, divided by 16; enharmonic keys share
+    the probability of their distance.
     """
     distances = keys_within(original, _NEAR)
     weights = [

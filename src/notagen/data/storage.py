@@ -1,4 +1,4 @@
-"""A prepared corpus on disk: one Arrow dataset a split, a row a piece."""
+"""A prepared corpus on disk: one Arrow dataset per split, one row per piece."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any, Final, TypedDict, get_type_hints
 import pyarrow as pa
 from datasets import Dataset, DatasetDict, disable_progress_bars, load_from_disk
 
+from notagen.atomic import replacing
 from notagen.errors import UserError
 
 SPLITS: Final = ("train", "validation", "test")
@@ -20,26 +21,26 @@ _BATCH = 1000  # rows in memory at a time
 
 
 class Row(TypedDict):
-    """A piece as stored. Labels that are not known are empty."""
+    """A stored piece. Unknown labels are empty."""
 
     piece: str  # name of the score within its source
     text: str  # interleaved ABC in the key of the score, rests written out, no stream marks
     period: str
     composer: str
     instrumentation: str
-    key: str  # the major key whose signature the piece has
+    key: str  # major key with the signature of the piece: "Eb" for C minor
     bars: int
     voices: int
     characters: int
 
 
 class Rejection(TypedDict):
-    """A piece that was left out, and why."""
+    """A piece that was left out, and the reason."""
 
     piece: str
     file: str
-    reason: str  # "kind: a sentence"
-    position: str  # the line or bar that is at fault, where there is one
+    reason: str  # "kind: a sentence", for example "unreadable: ..."
+    position: str  # line or bar of the error, if known
 
 
 _SCHEMA = pa.schema(
@@ -54,45 +55,40 @@ def write(
     card: Mapping[str, Any],
     pages: Mapping[str, bytes] = MappingProxyType({}),
 ) -> None:
-    """Write a corpus folder whole or not at all; an older one of the same name is replaced.
+    """Write a corpus folder atomically; an older one is replaced.
 
     Args:
         out: the folder.
-        splits: rows of each split; drawn one by one, so they need not fit in memory.
-        rejected: goes to ``rejected.jsonl``, a line a piece.
+        splits: rows of each split; consumed one by one, so they need not fit in memory.
+        rejected: goes to ``rejected.jsonl``, one line per piece.
         card: goes to ``card.json``.
         pages: content of further files, by name.
 
     Raises:
-        UserError: ``out`` is something else than a prepared corpus.
+        UserError: ``out`` holds something other than a prepared corpus.
     """
     check_writable(out)
     disable_progress_bars()
-    unfinished = out.with_name(f".{out.name}.unfinished")
-    if unfinished.exists():
-        shutil.rmtree(unfinished)
-    rows_folder = unfinished / "rows"
-    rows_folder.mkdir(parents=True)
-    data = {name: _arrow(rows, rows_folder / name) for name, rows in splits.items()}
-    DatasetDict(data).save_to_disk(str(unfinished))
-    shutil.rmtree(rows_folder)
-    with (unfinished / "rejected.jsonl").open("w") as file:
-        file.writelines(json.dumps(rejection) + "\n" for rejection in rejected)
-    (unfinished / "card.json").write_text(json.dumps(card, indent=2) + "\n")
-    for name, content in pages.items():
-        (unfinished / name).write_bytes(content)
-    if out.exists():
-        shutil.rmtree(out)
-    unfinished.rename(out)
+    with replacing(out) as unfinished:
+        rows_folder = unfinished / "rows"  # streamed to disk first: the rows may not fit in memory
+        rows_folder.mkdir(parents=True)
+        data = {name: _arrow(rows, rows_folder / name) for name, rows in splits.items()}
+        DatasetDict(data).save_to_disk(str(unfinished))
+        shutil.rmtree(rows_folder)
+        with (unfinished / "rejected.jsonl").open("w") as file:
+            file.writelines(json.dumps(rejection) + "\n" for rejection in rejected)
+        (unfinished / "card.json").write_text(json.dumps(card, indent=2) + "\n")
+        for name, content in pages.items():
+            (unfinished / name).write_bytes(content)
 
 
-def read(path: Path, split: str, chosen: str | None = None) -> Dataset:
-    """The rows of one split, memory-mapped.
+def read(path: Path, split: str, where: str | None = None) -> Dataset:
+    """Rows of one split, memory-mapped.
 
     Args:
         path: a prepared corpus.
         split: one of its splits.
-        chosen: an expression that tells which rows, see :func:`select`; None for all.
+        where: an expression over the columns, see :func:`select`; None for all rows.
 
     Raises:
         UserError: there is no prepared corpus at ``path``, it has no such split, or the expression
@@ -109,11 +105,13 @@ def read(path: Path, split: str, chosen: str | None = None) -> Dataset:
             f"the corpus at {path} has no {split} split, only {', '.join(splits)}; `python -m "
             "notagen.prepare` makes it anew (overwrite=true) with another rules.validation_fraction"
         )
-    return splits[split] if chosen is None else select(splits[split], chosen)
+    return splits[split] if where is None else select(splits[split], where)
 
 
 def select(rows: Dataset, expression: str) -> Dataset:
-    """The rows for which an expression over their columns is true.
+    """Rows for which an expression over their columns is true: ``voices == 4 and bars > 8``.
+
+    The expression is evaluated by :meth:`pandas.DataFrame.query`; column ``text`` is not available.
 
     Raises:
         UserError: the expression cannot be evaluated.
@@ -135,7 +133,7 @@ def is_prepared(path: Path) -> bool:
 
 
 def check_writable(out: Path) -> None:
-    """Refuse to replace what is neither a prepared corpus nor an empty folder.
+    """Refuse to replace anything but a prepared corpus or an empty folder.
 
     Raises:
         UserError: something else lies at ``out``.
@@ -146,7 +144,7 @@ def check_writable(out: Path) -> None:
 
 
 def _arrow(rows: Iterable[Row], path: Path) -> Dataset:
-    """Write rows to an Arrow file, and map it to memory."""
+    """Write rows to an Arrow file, and memory-map it."""
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, _SCHEMA) as writer:
         for batch in _batches(rows):
             writer.write_batch(pa.RecordBatch.from_pylist(batch, _SCHEMA))

@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 from rich.progress import track
 
 from notagen import reward
+from notagen.atomic import replacing
 from notagen.config import announce, build, plain
 from notagen.data import storage
 from notagen.data.pieces import validation_pieces
@@ -274,9 +275,8 @@ def write_rows(
 ) -> None:
     """Write rows to a Parquet file, with facts that say what they were made from."""
     table = pa.Table.from_pylist([dict(row) for row in rows]).replace_schema_metadata(facts)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    pq.write_table(table, unfinished)
-    unfinished.replace(path)
+    with replacing(path) as unfinished:
+        pq.write_table(table, unfinished)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -293,9 +293,8 @@ def read_facts(path: Path) -> dict[str, str]:
 
 def write_text(text: str, path: Path) -> None:
     """Write a text file."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(text)
-    unfinished.replace(path)
+    with replacing(path) as unfinished:
+        unfinished.write_text(text)
 
 
 def store_reference(
@@ -307,7 +306,10 @@ def store_reference(
     """
     path = out / "reference.parquet"
     pieces = (out / "preferences.parquet").read_bytes()
-    facts = {"pieces": hashlib.sha256(pieces).hexdigest(), "weights": _hash(stage)}
+    facts = {
+        "pieces": hashlib.sha256(pieces).hexdigest(),
+        "weights": weights.fingerprint(stage.state_dict()),
+    }
     known = path.exists() and read_facts(path) == facts
     fabric.barrier()
     if known:
@@ -322,11 +324,3 @@ def store_reference(
         ]
         write_rows(rows, path, facts)
     fabric.barrier()
-
-
-def _hash(stage: L.LightningModule) -> str:
-    digest = hashlib.sha256()
-    for name, weight in stage.state_dict().items():
-        digest.update(name.encode())
-        digest.update(weight.cpu().numpy().tobytes())
-    return digest.hexdigest()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Sequence
-from os import SEEK_END
 from pathlib import Path
 from typing import NamedTuple
 
+from notagen.atomic import open_lines, whole_lines
 from notagen.data import storage
 from notagen.data.pieces import prompt_of
 from notagen.errors import UserError
@@ -83,11 +83,7 @@ class SampleJournal:
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-        self.file = path.open("r+b")
-        self.file.truncate(sum(map(len, _whole_lines(path))))
-        self.file.seek(0, SEEK_END)
+        self.file = open_lines(path)
 
     def add(self, sample: Sample) -> None:
         """Write a piece down."""
@@ -97,7 +93,7 @@ class SampleJournal:
 
 def read_samples(folder: Path) -> list[Sample]:
     """All pieces that any rank has finished, by number."""
-    lines = (line for path in folder.glob("*.jsonl") for line in _whole_lines(path))
+    lines = (line for path in folder.glob("*.jsonl") for line in whole_lines(path))
     return sorted(Sample(*json.loads(line)) for line in lines)
 
 
@@ -146,7 +142,3 @@ def write_share(
         )
         journal.add(sample)
         yield sample
-
-
-def _whole_lines(path: Path) -> list[bytes]:
-    return [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]

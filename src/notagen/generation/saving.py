@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from notagen import scores
+from notagen.atomic import replacing
 from notagen.errors import UserError
 from notagen.generation.engine import GeneratedPiece
 from notagen.generation.piece import FinishReason
@@ -106,9 +107,8 @@ def check_formats(formats: Sequence[str]) -> None:
 def write_index(saved: Sequence[Saved], folder: Path) -> None:
     """Write ``index.jsonl``, one line per piece; as the last file, it marks the folder as whole."""
     lines = "".join(json.dumps(asdict(piece)) + "\n" for piece in saved)
-    unfinished = folder / f".{_INDEX}.unfinished"
-    unfinished.write_text(lines)
-    unfinished.rename(folder / _INDEX)
+    with replacing(folder / _INDEX) as unfinished:
+        unfinished.write_text(lines)
 
 
 def summary(saved: Sequence[Saved]) -> Iterator[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any, Self
 
 from huggingface_hub import PyTorchModelHubMixin
+
+from notagen.atomic import replacing
 
 
 class HubModel(PyTorchModelHubMixin):
@@ -14,11 +15,8 @@ class HubModel(PyTorchModelHubMixin):
 
     def save_whole(self, out: Path) -> None:
         """Save as ``save_pretrained`` does, but atomically; replaces what is at ``out``."""
-        unfinished = out.with_name(f".{out.name}.unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        self.save_pretrained(unfinished)
-        shutil.rmtree(out, ignore_errors=True)
-        unfinished.replace(out)
+        with replacing(out) as unfinished:
+            self.save_pretrained(unfinished)
 
     @classmethod
     def _from_pretrained(

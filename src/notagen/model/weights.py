@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from torch import Tensor
 from torch.distributed.checkpoint import filesystem, state_dict_loader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
+from notagen.atomic import replacing
 from notagen.errors import UserError
 from notagen.model import shards
 from notagen.model.config import LoRAConfig, ModelConfig
@@ -96,11 +98,9 @@ def save(model: NotaGen, out: Path) -> None:
     """
     if model.lora is not None:
         model.merge_adapters()
-    out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".pth":
-        unfinished = out.with_name(f".{out.name}.unfinished")
-        model.save_published(unfinished)
-        unfinished.replace(out)
+        with replacing(out) as unfinished:
+            model.save_published(unfinished)
     else:
         model.save_whole(out)
 
@@ -111,6 +111,15 @@ def describe(model: NotaGen) -> dict[str, Any]:
         "config": asdict(model.config),
         "lora": None if model.lora is None else asdict(model.lora),
     }
+
+
+def fingerprint(weights: Mapping[str, Tensor], sizes: str = "") -> str:
+    """SHA-256 of weights, their names, and a description of the model's sizes; hexadecimal."""
+    digest = hashlib.sha256(sizes.encode())
+    for name, weight in weights.items():
+        digest.update(name.encode())
+        digest.update(weight.cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _from_checkpoint(path: Path) -> NotaGen:

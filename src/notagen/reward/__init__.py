@@ -1,6 +1,6 @@
-"""Music encoders, and what is made of their features: scores and preferences."""
+"""Music encoders and the rewards computed from their features."""
 
 from notagen.reward.encoder import EncoderConfig, MusicEncoder
-from notagen.reward.loading import Features, load
+from notagen.reward.loading import Encoder, Features, load
 
-__all__ = ["EncoderConfig", "Features", "MusicEncoder", "load"]
+__all__ = ["Encoder", "EncoderConfig", "Features", "MusicEncoder", "load"]

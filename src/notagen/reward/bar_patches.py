@@ -1,8 +1,8 @@
 """Text to bar patches: the tokenizer of M3 and CLaMP 2 (arXiv 2410.13267, section 3.2).
 
-A bar patch is up to 64 ASCII codes: a header line, or one voice's bar with its barline, so that
-an encoder sees a piece bar by bar. Its text stands between ``BOS`` and ``EOS``; what is longer is
-cut, what is shorter is filled with ``PAD``.
+A bar patch is 64 ASCII codes: a header line, or one voice's bar with its barline, so that an
+encoder sees a piece bar by bar. Its text stands between ``BOS`` and ``EOS``, cut or filled with
+``PAD`` to 64.
 """
 
 from __future__ import annotations
@@ -24,25 +24,26 @@ BarPatches = npt.NDArray[np.uint8]
 
 
 class Task(IntEnum):
-    """What an encoder in training is to do with a patch."""
+    """Training task of an encoder for a patch."""
 
-    RESTORE = 0  # it may be hidden
-    INTACT = 1  # say that it is what the composer wrote there
-    MISPLACED = 2  # say that it is not
+    RESTORE = 0  # the patch may be hidden, and is then to be restored
+    INTACT = 1  # to be recognised as original
+    MISPLACED = 2  # to be recognised as corrupted
 
 
+# One bar up to and including its barline: "[V:1]C2||D|]" is "[V:1]C2||" and "D|]".
 _BAR = re.compile(r".*?(?:\|:|::|:\||\[\||\|\||\|\]|\|)")
 _BODY_LINE = "[V:"
 
 
 def normal_form(tune: Tune) -> str:
-    """What the encoders read: a line a bar, rests written out, no comments, no stream marks."""
+    """Text for the encoders: one line per bar, rests written out, no comments or stream marks."""
     lines = tune.complete_rests().to_interleaved().splitlines(keepends=True)
     return "".join(line for line in lines if line.startswith("%%") or not line.startswith("%"))
 
 
 def encode(text: str) -> BarPatches:
-    """Patches of a text in :func:`normal_form`, start and end patch included.
+    """Bar patches of a text in :func:`normal_form`, with a start and an end patch.
 
     Returns:
         uint8 [n, 64].
@@ -61,10 +62,10 @@ def encode(text: str) -> BarPatches:
 
 
 def _split(line: str) -> list[str]:
-    """A header line, or the bars of a body line.
+    """Split a body line into bars; keep a header line whole.
 
-    What stands after a body line's last barline (an ending's number) is left out and the line end
-    kept, as the published encoder reads.
+    Text after the last barline (the number of an ending) is dropped and the line end kept, as in
+    the published encoder.
     """
     bars = _BAR.findall(line) if line.startswith(_BODY_LINE) else []
     if not bars:

@@ -1,4 +1,4 @@
-"""Music made worse on purpose: what an encoder must tell from real music."""
+"""Corruptions of a tune that an encoder must tell from real music."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from notagen.notation.bars import Bar
 Corruption = Callable[[Tune, np.random.Generator], Tune]
 
 _LETTERS: Final = "ABCDEFGabcdefg"
+# The first three alternatives skip text in which letters are no notes: "Gm7", !trill!, [K:Bb].
 _NOTE = re.compile(r'"[^"]*"|![^!]*!|\[[A-Za-z]:[^\]]*\]|(?P<letter>[A-Ga-g])')
 
 
 def shuffle_bars(tune: Tune, rng: np.random.Generator) -> Tune:
-    """The bars in another order, all voices together: every bar is right, the piece wanders.
+    """Shuffle the bars, all voices together: each bar is intact, their order makes no sense.
 
-    The first and the last bar stay: a last barline within the piece would give it away.
+    The first and the last bar stay: a final barline within the piece would give it away.
     """
     order = _inner_order(len(tune.bars), rng)
     return replace(tune, bars=tuple(tune.bars[i] for i in order))
 
 
 def shuffle_voices(tune: Tune, rng: np.random.Generator) -> Tune:
-    """Each voice's bars in an order of its own: the lines are right, they do not fit together."""
+    """Shuffle the bars of each voice independently: the voices do not fit together."""
     bars = tune.complete_rests().bars
     orders = {voice: _inner_order(len(bars), rng) for voice in tune.voices}
     mixed = (
@@ -38,23 +39,24 @@ def shuffle_voices(tune: Tune, rng: np.random.Generator) -> Tune:
 
 
 def scatter_some_notes(tune: Tune, rng: np.random.Generator) -> Tune:
-    """A tenth of the notes or more on random letters: the rhythm is right."""
-    return _scattered(tune, rng, share=float(rng.uniform(0.1, 1.0)))
+    """Replace a random fraction of the pitches, 0.1 or more; the rhythm is intact."""
+    return _scattered(tune, rng, fraction=float(rng.uniform(0.1, 1.0)))
 
 
 def scatter_notes(tune: Tune, rng: np.random.Generator) -> Tune:
-    """Every note on a random letter: the rhythm is right, the notes are noise."""
-    return _scattered(tune, rng, share=1.0)
+    """Replace all pitches by random ones; the rhythm is intact."""
+    return _scattered(tune, rng, fraction=1.0)
 
 
 def _inner_order(count: int, rng: np.random.Generator) -> list[int]:
+    """A permutation of ``count`` bars that keeps the first and the last."""
     inner = rng.permutation(range(1, count - 1)).tolist()
     return [*range(min(1, count)), *inner, *range(max(1, count - 1), count)]
 
 
-def _scattered(tune: Tune, rng: np.random.Generator, share: float) -> Tune:
+def _scattered(tune: Tune, rng: np.random.Generator, fraction: float) -> Tune:
     def scatter(match: re.Match[str]) -> str:
-        if match["letter"] and rng.random() < share:
+        if match["letter"] and rng.random() < fraction:
             return _LETTERS[rng.integers(len(_LETTERS))]
         return match[0]
 
@@ -69,4 +71,4 @@ TRAINING_CORRUPTIONS: Final[tuple[Corruption, ...]] = (
     shuffle_voices,
     scatter_some_notes,
 )
-"""What an encoder learns to tell from real music."""
+"""Corruptions that an encoder is trained to recognise."""

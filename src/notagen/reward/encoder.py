@@ -1,13 +1,13 @@
-"""MusicEncoder: bar patches to one vector a piece; published CLaMP 2 weights.
+"""MusicEncoder: a piece in bar patches to one vector; published CLaMP 2 weights.
 
-Of a CLaMP 2 checkpoint (``torch.save({"model": weights, "epoch": ..., ...})``) only the music
-tower is read. Its patch embedding is [hidden, 64·128] for a one-hot product, the transpose of
-what is stored here; its pooler is used by nothing and left out, as is the text tower.
+Only the music tower of a CLaMP 2 checkpoint (``torch.save({"model": weights, "epoch": ..., ...})``)
+is read. Its patch embedding is [hidden, 64 * 128], for a product with one-hot vectors, and is
+transposed here. Its pooler, which CLaMP 2 does not use, and the text tower are left out.
 """
 
-from __future__ import annotations
+# No postponed annotations in this file: huggingface_hub (2.4) makes the config from a folder's
+# JSON only if the annotation of `config` is the class itself, not a string.
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from notagen.model.config import HEAD_SIZE
 from notagen.model.hub import HubModel
 from notagen.model.patch_embedding import PatchEmbedding
 from notagen.model.published import Weights
+from notagen.model.weights import fingerprint
 from notagen.notation import Tune
 from notagen.reward import bar_patches
 from notagen.reward.bar_patches import BAR_PATCH_SIZE, BarPatches
@@ -48,12 +49,12 @@ class EncoderConfig:
 
     Args:
         layers: BERT blocks.
-        hidden_size: their width, a multiple of 64; there is one attention head per 64.
+        hidden_size: width of the blocks, a multiple of 64; one attention head per 64.
         feature_size: length of a piece's vector.
-        patch_length: longest segment, in bar patches.
+        patch_length: maximum length of a segment, in bar patches.
         dropout: probability in training, on embeddings, attention weights and residual branches.
-        conv_radius: patches on each side that a patch is mixed with before attention; 0 as
-            published.
+        conv_radius: patches on each side that :class:`LocalConv` looks at; 0 for no convolution,
+            as published.
     """
 
     layers: int
@@ -71,7 +72,7 @@ class MusicEncoder(
     paper_url="https://arxiv.org/abs/2410.13267",
     license="mit",
 ):
-    """BERT over bar patches, their mean, and a projection.
+    """BERT over bar patches, mean pooling, and a projection (CLaMP 2, arXiv 2410.13267).
 
     ``save_pretrained(dir)`` writes ``config.json`` and ``model.safetensors``;
     ``from_pretrained(dir or hub id)`` reads them and returns the encoder in evaluation mode.
@@ -94,16 +95,16 @@ class MusicEncoder(
             attention_probs_dropout_prob=config.dropout,
         )
         self.bert = BertModel(sizes, add_pooling_layer=False)
-        # In every published file and used by nothing: patches are embedded above.
+        # Part of every published file but unused: `embedding` takes its place.
         self.bert.embeddings.word_embeddings.requires_grad_(False)
         self.projection = nn.Linear(config.hidden_size, config.feature_size)
 
     @classmethod
     def from_published(cls, path: str | Path) -> Self:
-        """The music tower of a published CLaMP 2 checkpoint; its sizes are told from its shapes.
+        """Load the music tower of a published CLaMP 2 checkpoint; shapes determine the sizes.
 
         Raises:
-            ValueError: the file is not a CLaMP 2 checkpoint; it names the file and the reason.
+            ValueError: the file is not a CLaMP 2 checkpoint; the message names file and reason.
         """
         sizes, weights = read_published(path)
         encoder = cls(EncoderConfig(**sizes))
@@ -112,10 +113,10 @@ class MusicEncoder(
         return encoder.eval()
 
     def forward(self, patches: Tensor, lengths: Sequence[int]) -> Tensor:
-        """What each patch is in its context.
+        """Contextual vectors of bar patches. [patches, 64] -> [patches, hidden].
 
         Args:
-            patches: integer [patches, 64], segments one after another.
+            patches: integer [patches, 64], packed segments.
             lengths: patches of each segment, at most ``patch_length``.
 
         Returns:
@@ -127,12 +128,14 @@ class MusicEncoder(
         embedded = pad_sequence(vectors.split(lengths), batch_first=True)
         real = torch.arange(embedded.shape[1]) < torch.tensor(lengths)[:, None]
         real = real.to(embedded.device)
-        mask = None if bool(real.all()) else real
+        mask = (
+            None if bool(real.all()) else real
+        )  # without a mask, attention may use a faster kernel
         hidden: Tensor = self.bert(inputs_embeds=embedded, attention_mask=mask).last_hidden_state
         return hidden[real]
 
     def means(self, segments: Sequence[BarPatches]) -> Tensor:
-        """The mean of each segment's vectors, float32 [segments, hidden], on the CPU."""
+        """Mean vector of each segment, float32 [segments, hidden], on the CPU."""
         lengths = [len(patches) for patches in segments]
         patches = torch.from_numpy(np.concatenate(segments))
         hidden = self(patches.to(self.embedding.weight.device), lengths)
@@ -142,11 +145,11 @@ class MusicEncoder(
     def encode(self, texts: Sequence[str]) -> Tensor:
         """Features of pieces, float32 [texts, features], on the CPU.
 
-        Long pieces are cut to segments, whose features are averaged. Segments are computed
-        sorted by length, many at a time.
+        A long piece is cut into segments, and its feature is their weighted mean. Segments are
+        batched by length.
 
         Args:
-            texts: ABC in any layout; rests are completed and comments left out here.
+            texts: ABC in any layout; rests are completed and comments removed here.
 
         Raises:
             NotationError: (a ValueError) a text cannot be read.
@@ -164,30 +167,26 @@ class MusicEncoder(
             weight.index_add_(0, owners, weights)
         return total / weight
 
-    def _features(self, parts: Sequence[Segment]) -> Tensor:
+    def _features(self, parts: Sequence["Segment"]) -> Tensor:
         means = self.means([part.patches for part in parts])
         features: Tensor = self.projection(means.to(self.projection.weight.device))
         return features.cpu()
 
     def fingerprint(self) -> str:
-        """A hash of sizes and weights: of two encoders with the same one, features are alike."""
-        digest = hashlib.sha256(repr(self.config).encode())
-        for name, weight in self.state_dict().items():
-            digest.update(name.encode())
-            digest.update(weight.cpu().numpy().tobytes())
-        return digest.hexdigest()
+        """SHA-256 of sizes and weights: encoders with equal fingerprints compute equal features."""
+        return fingerprint(self.state_dict(), sizes=repr(self.config))
 
 
 class LocalConv(nn.Module):
-    """Adds to the vector of each patch what a small network makes of it and those around it.
+    """Residual convolution over neighbouring patches, before attention; not in CLaMP 2.
 
-    Whether a bar goes on from the one before is told by two patches that stand as far apart as
-    there are voices. Attention must learn where to look before it can learn what to look for; a
-    small encoder that has only attention does not get there in minutes.
+    Whether a bar continues the previous one shows in two patches of the same voice, which are as
+    many patches apart as there are voices. Attention must first learn where to look; a small
+    encoder with attention alone does not learn it within minutes of training.
 
     Args:
-        hidden_size: of the vectors.
-        radius: patches looked at on each side.
+        hidden_size: width of the vectors.
+        radius: patches on each side.
     """
 
     def __init__(self, hidden_size: int, radius: int) -> None:
@@ -197,10 +196,10 @@ class LocalConv(nn.Module):
         self.out = nn.Linear(4 * hidden_size, hidden_size)
 
     def forward(self, vectors: Tensor, lengths: Sequence[int]) -> Tensor:
-        """[patches, hidden], twice; there is nothing beside a segment's first and last patch.
+        """Mix each vector with its neighbours. [patches, hidden] -> [patches, hidden].
 
         Args:
-            vectors: segments one after another.
+            vectors: packed segments; beyond a segment's ends there are zeros.
             lengths: patches of each segment.
         """
         around = pad_sequence(self.norm(vectors).split(lengths), batch_first=True)
@@ -210,17 +209,17 @@ class LocalConv(nn.Module):
 
 
 class Segment(NamedTuple):
-    """A part of a piece that fits an encoder."""
+    """A part of a piece that fits into an encoder."""
 
-    piece: int  # index of the piece it is cut from
+    piece: int  # index of its piece
     patches: BarPatches
-    weight: int  # in the average over the piece: patches that no segment before it has
+    weight: int  # in the mean over the piece: number of patches not in an earlier segment
 
 
 def segments(piece: int, patches: BarPatches, length: int) -> Iterator[Segment]:
-    """Cut a piece to segments of ``length`` patches; the last one is the last ``length`` patches.
+    """Cut a piece into segments of ``length`` patches; the last one ends where the piece ends.
 
-    As the published program does, so that the last two may overlap.
+    So the last two may overlap, as in the published program.
     """
     count = len(patches)
     for start in range(0, count, length):
@@ -229,9 +228,9 @@ def segments(piece: int, patches: BarPatches, length: int) -> Iterator[Segment]:
 
 
 def segment_batches(parts: Sequence[Segment], max_patches: int) -> Iterator[list[Segment]]:
-    """Group segments, shortest first, so that a group padded to its longest has so many patches.
+    """Batch segments, shortest first, with at most ``max_patches`` patches including padding.
 
-    A group has at least one segment.
+    A batch has at least one segment, whatever its length.
     """
     group: list[Segment] = []
     for part in sorted(parts, key=lambda part: len(part.patches)):
@@ -244,10 +243,10 @@ def segment_batches(parts: Sequence[Segment], max_patches: int) -> Iterator[list
 
 
 def read_published(path: str | Path) -> tuple[dict[str, int], Weights]:
-    """The sizes of a checkpoint's music tower, as arguments of ``EncoderConfig``, and its weights.
+    """Read the music tower of a checkpoint: arguments of ``EncoderConfig``, and weights.
 
     Raises:
-        ValueError: the file is not a CLaMP 2 checkpoint; it names the file and the reason.
+        ValueError: the file is not a CLaMP 2 checkpoint; the message names file and reason.
     """
     weights = {
         _renamed(name, path): weight

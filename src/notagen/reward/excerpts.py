@@ -1,4 +1,4 @@
-"""Rows of a prepared corpus as training items of a music encoder: excerpts, in bar patches."""
+"""Training items of a music encoder: excerpts of pieces in bar patches, some of them corrupted."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from notagen.notation import Tune
 from notagen.reward.bar_patches import BarPatches, Task, encode, normal_form
 from notagen.reward.corruption import TRAINING_CORRUPTIONS
 
-_HEADLESS: Final = 0.5  # probability that an excerpt to train on goes without its header
-_PROOFREAD: Final = 0.5  # probability that it is to be proofread, with some of its bars corrupted
+_HEADLESS: Final = 0.5  # probability that a training excerpt has no header
+_PROOFREAD: Final = 0.5  # probability that its task is proofreading: some bars are corrupted
 
 Excerpt = npt.NDArray[np.uint8]
-"""[n, 65]: bar patches, each with its :class:`~notagen.reward.bar_patches.Task` behind it."""
+"""[n, 65]: bar patches, each followed by its :class:`~notagen.reward.bar_patches.Task`."""
 
 
 class Contrast(NamedTuple):
-    """An excerpt, the same corrupted, and what kind of piece it is from: its labels."""
+    """An excerpt, its corrupted version, and the kind of its piece: the labels."""
 
     real: BarPatches
     corrupted: BarPatches
@@ -31,17 +31,18 @@ class Contrast(NamedTuple):
 
 
 class EncoderPieces(PieceDataset):
-    """Pieces of one split, as excerpts in random keys; ``patch_length`` is in bar patches."""
+    """Excerpts in random keys of the pieces of one split; ``patch_length`` is in bar patches."""
 
-    def __getitem__(self, place: tuple[int, int]) -> Excerpt:
+    def __getitem__(self, epoch_and_index: tuple[int, int]) -> Excerpt:
         """uint8 [n, 65] with n at most ``patch_length``."""
-        rng = np.random.default_rng((self.seed, *place))
-        excerpt = self._excerpt(self.rows[place[1]], rng)
+        epoch, index = epoch_and_index
+        rng = np.random.default_rng((self.seed, epoch, index))
+        excerpt = self._excerpt(self.rows[index], rng)
         patches = self._patches(excerpt)
         tasks = np.full((len(patches), 1), Task.RESTORE, np.uint8)
         if rng.random() < _PROOFREAD:
             corrupted = self._patches(_corrupt_some(excerpt, rng))
-            if len(corrupted) == len(patches):  # else it is unknown which stands for which
+            if len(corrupted) == len(patches):  # otherwise patches cannot be matched
                 differs = (corrupted != patches).any(axis=1, keepdims=True)
                 tasks = np.where(differs, Task.MISPLACED, Task.INTACT).astype(np.uint8)
                 patches = corrupted
@@ -50,7 +51,7 @@ class EncoderPieces(PieceDataset):
         return np.concatenate([patches, tasks], axis=1)[start:]
 
     def contrast(self, index: int) -> Contrast:
-        """An excerpt of a piece beside the same corrupted."""
+        """An excerpt of a piece and its corrupted version."""
         rng = np.random.default_rng((self.seed, index))
         row = self.rows[index]
         excerpt = self._excerpt(row, rng)
@@ -58,9 +59,9 @@ class EncoderPieces(PieceDataset):
         return Contrast(self._patches(excerpt), corrupted, str(prompt_of(row)))
 
     def _excerpt(self, row: Any, rng: np.random.Generator) -> Tune:
-        """So many bars as fit, from a random one on, in a random key."""
+        """As many bars as fit, from a random one on, in a random key."""
         tune = Tune.parse(row["text"])
-        room = self.patch_length - len(tune.header) - 2
+        room = self.patch_length - len(tune.header) - 2  # a start and an end patch
         count = max(1, room // len(tune.voices))
         start = int(rng.integers(max(0, len(tune.bars) - count) + 1))
         excerpt = replace(tune, bars=tune.bars[start : start + count])
@@ -77,14 +78,16 @@ def _corrupt(excerpt: Tune, rng: np.random.Generator) -> Tune:
 
 
 def _corrupt_some(excerpt: Tune, rng: np.random.Generator) -> Tune:
-    """A random share of the bars corrupted, so that each must be judged by its neighbours."""
-    share = rng.random()
+    """Corrupt a random fraction of the bars, so that each must be judged by its neighbours."""
+    fraction = rng.random()
     bars = zip(excerpt.bars, _corrupt(excerpt, rng).bars, strict=True)
-    return replace(excerpt, bars=tuple(bad if rng.random() < share else good for good, bad in bars))
+    return replace(
+        excerpt, bars=tuple(bad if rng.random() < fraction else good for good, bad in bars)
+    )
 
 
 def balanced(rows: Dataset) -> Dataset:
-    """The rows, those of rarer kinds repeated: a kind's share grows as the root of its size."""
+    """Repeat the rows of rarer kinds, so that a kind's share grows as the root of its size."""
     kinds = [prompt_of(row) for row in rows.remove_columns("text")]
     sizes = Counter(kinds)
     largest = max(sizes.values())
@@ -93,6 +96,6 @@ def balanced(rows: Dataset) -> Dataset:
 
 
 def fixed_excerpts(rows: Dataset, patch_length: int) -> list[Excerpt]:
-    """Excerpts to validate with, always the same, in the key of the score."""
+    """Excerpts for validation, always the same, in the keys of the scores."""
     pieces = EncoderPieces(rows, patch_length, "original", seed=0)
     return [pieces[0, index] for index in range(len(rows))]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import Protocol
 from uuid import uuid4
 
 import torch
@@ -13,18 +13,31 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from notagen.atomic import replacing
 from notagen.errors import UserError
 from notagen.reward.encoder import MusicEncoder
 
 
+class Encoder(Protocol):
+    """Any object that computes features of pieces: ours, or a reward model of your own.
+
+    If it also has ``fingerprint() -> str``, a name that changes with its weights, :class:`Features`
+    caches what it computes.
+    """
+
+    def encode(self, texts: list[str], /) -> Tensor:
+        """Features of pieces in ABC notation, float32 [texts, d] on the CPU; [0, d] of none."""
+        ...
+
+
 def load(name: str | Path) -> MusicEncoder:
-    """Load an encoder, in evaluation mode.
+    """Load an encoder of this project, in evaluation mode.
 
     Args:
         name: a ``model/`` folder of stage m3 or of its judge, or a published CLaMP 2 ``.pth``.
 
     Raises:
-        UserError: there is none, or it holds something else.
+        UserError: there is no such file or folder, or it holds something else.
     """
     path = Path(name)
     try:
@@ -50,45 +63,45 @@ def _check(folder: Path) -> None:
 
 
 class Features:
-    """An encoder that computes no text's features twice.
+    """An encoder with a cache of its features on disk, keyed by text.
 
-    What is new is written to a file of its own, under a name that no other process uses, and
-    renamed when complete. So any number of processes may share a folder, also over a network.
+    New features go to a file whose name no other process uses, renamed into place when complete.
+    So any number of processes may share a folder, also over a network.
 
     Args:
-        encoder: computes what is not there yet.
-        folder: of all encoders' features; each has its own folder in it, by its fingerprint.
+        encoder: computes missing features; without a ``fingerprint()``, nothing is cached.
+        folder: the cache of all encoders, with a subfolder for each, named by its fingerprint.
     """
 
-    def __init__(self, encoder: MusicEncoder, folder: str | Path) -> None:
+    def __init__(self, encoder: Encoder, folder: str | Path) -> None:
         self.encoder = encoder
-        self.folder = Path(folder) / encoder.fingerprint()[:16]
-        self.known: dict[str, Tensor] = {}
+        fingerprint = getattr(encoder, "fingerprint", None)
+        self.folder = None if fingerprint is None else Path(folder) / fingerprint()[:16]
+        self.known: dict[str, Tensor] = {}  # SHA-256 of a text -> features [d]
         self.read: set[Path] = set()
 
-    def encode(self, texts: Sequence[str]) -> Tensor:
-        """As :meth:`MusicEncoder.encode`."""
-        self._read()
+    def encode(self, texts: list[str], /) -> Tensor:
+        """Features of pieces, float32 [texts, d], on the CPU."""
+        if self.folder is None or not texts:
+            return self.encoder.encode(texts)
+        self._read(self.folder)
         keys = [sha256(text.encode()).hexdigest() for text in texts]
         new = {k: text for k, text in zip(keys, texts, strict=True) if k not in self.known}
         if new:
             features = self.encoder.encode(list(new.values()))
-            self._write(dict(zip(new, features, strict=True)))
-        if not texts:
-            return torch.empty(0, self.encoder.config.feature_size)
+            self._write(self.folder, dict(zip(new, features, strict=True)))
         return torch.stack([self.known[key] for key in keys])
 
-    def _read(self) -> None:
-        """Take in what other processes have written since."""
-        for path in set(self.folder.glob("*.safetensors")) - self.read:
+    def _read(self, folder: Path) -> None:
+        """Load the files that other processes have added."""
+        for path in set(folder.glob("*.safetensors")) - self.read:
             self.known |= load_file(path)
             self.read.add(path)
 
-    def _write(self, features: dict[str, Tensor]) -> None:
+    def _write(self, folder: Path, features: dict[str, Tensor]) -> None:
         self.known |= features
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"{uuid4().hex}.safetensors"
-        unfinished = path.with_suffix(".unfinished")
-        save_file({key: feature.clone() for key, feature in features.items()}, unfinished)
-        unfinished.rename(path)
+        path = folder / f"{uuid4().hex}.safetensors"
+        with replacing(path) as unfinished:
+            # safetensors refuses tensors that share memory, as the rows of one matrix do.
+            save_file({key: feature.clone() for key, feature in features.items()}, unfinished)
         self.read.add(path)

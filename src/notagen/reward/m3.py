@@ -1,4 +1,7 @@
-"""M3: a music encoder trained to restore hidden bars and to find misplaced ones."""
+"""M3: pre-training of a music encoder by restoring hidden bars (arXiv 2410.13267, section 3.2).
+
+Finding misplaced bars is added here: it teaches a small encoder the order of bars.
+"""
 
 from __future__ import annotations
 
@@ -15,25 +18,26 @@ from notagen.patches import EOS, PAD, VOCABULARY
 from notagen.reward.bar_patches import BAR_PATCH_SIZE, Task
 from notagen.reward.encoder import EncoderConfig, MusicEncoder
 
-_CHOSEN: Final = 0.45  # of the patches are to be restored;
-_BLANKED: Final = 0.8  # of these, so many are blanked,
-_SHUFFLED: Final = 0.1  # so many have their characters shuffled, and the rest stay as they are
+# As published:
+_CHOSEN: Final = 0.45  # fraction of the patches that are to be restored
+_BLANKED: Final = 0.8  # fraction of these that is blanked
+_SHUFFLED: Final = 0.1  # fraction of these whose characters are shuffled; the others stay as is
 
-_LENGTH_GROUPS: Final = 4  # of patches of about the same length, each padded to its longest
+_LENGTH_GROUPS: Final = 4  # of patches of similar length, each padded to its longest
 
 
 class Masked(NamedTuple):
-    """Patches [patches, 64] with some made unreadable, and which are to be restored [patches]."""
+    """Patches [patches, 64], some of them hidden, and the mask of those to restore [patches]."""
 
     patches: Tensor
     chosen: Tensor
 
 
 class M3Output(NamedTuple):
-    """How well some of the hidden patches were restored, and what was said of those shown.
+    """Likelihood of the restored patches, and predictions for the misplaced ones.
 
     Attributes:
-        nll: of the characters of the restored patches, in nats, [restored, 63].
+        nll: negative log-likelihood of the restored patches' characters, in nats, [restored, 63].
         patches: the restored patches, [restored, 64].
         misplaced_logits: log-odds that a patch is out of place, [proofread].
         misplaced_labels: whether it is, bool [proofread].
@@ -46,14 +50,14 @@ class M3Output(NamedTuple):
 
 
 class M3(nn.Module):
-    """A music encoder and what trains it.
+    """A music encoder with the char decoder and classifier that train it.
 
     Args:
         layers, hidden_size, feature_size, patch_length, dropout, conv_radius: of the encoder.
         decoder_layers: blocks of the char decoder.
         decoder_size: width of the char decoder, a multiple of 64.
-        patches_per_step: patches restored a step, drawn from those hidden: the char decoder is what
-            costs.
+        patches_per_step: patches to restore per step, drawn from the hidden ones: the char decoder
+            takes most of the time.
     """
 
     def __init__(
@@ -78,10 +82,10 @@ class M3(nn.Module):
         self.patches_per_step = patches_per_step
 
     def forward(self, excerpts: Tensor, lengths: Sequence[int]) -> M3Output:
-        """Hide patches, restore them from what the encoder makes of the others, and doubt those.
+        """Hide patches, restore them from their context, and classify the patches to proofread.
 
         Args:
-            excerpts: uint8 [patches, 65], excerpts one after another: each patch, and its
+            excerpts: uint8 [patches, 65], packed excerpts: each patch, followed by its
                 :class:`~notagen.reward.bar_patches.Task`.
             lengths: patches of each excerpt.
         """
@@ -98,24 +102,24 @@ class M3(nn.Module):
 
 
 def mask(patches: Tensor, eligible: Tensor) -> Masked:
-    """Choose eligible patches at random and blank or perturb them (45 %; 80 %, 10 %, 10 %)."""
+    """Choose 45 % of the eligible patches; blank 80 % and shuffle 10 % of these."""
     device = patches.device
     chosen = eligible & (torch.rand(len(patches), device=device) < _CHOSEN)
-    fate = torch.rand(len(patches), device=device)
-    masked = patches.masked_fill((chosen & (fate < _BLANKED))[:, None], PAD)
-    shuffled = chosen & (fate >= _BLANKED) & (fate < _BLANKED + _SHUFFLED)
+    draw = torch.rand(len(patches), device=device)
+    masked = patches.masked_fill((chosen & (draw < _BLANKED))[:, None], PAD)
+    shuffled = chosen & (draw >= _BLANKED) & (draw < _BLANKED + _SHUFFLED)
     order = torch.rand(int(shuffled.sum()), BAR_PATCH_SIZE, device=device).argsort(1)
     masked[shuffled] = patches[shuffled].gather(1, order)
     return Masked(masked, chosen)
 
 
 class BarCharDecoder(nn.Module):
-    """GPT-2 over the characters of one patch, which the patch's vector precedes.
+    """GPT-2 over the characters of a patch, preceded by the patch's vector.
 
     Args:
         layers: GPT-2 blocks.
-        hidden_size: their width, a multiple of 64.
-        encoder_size: width of the vectors.
+        hidden_size: width of the blocks, a multiple of 64.
+        encoder_size: width of the patch vectors.
     """
 
     def __init__(self, layers: int, hidden_size: int, encoder_size: int) -> None:
@@ -136,17 +140,19 @@ class BarCharDecoder(nn.Module):
         self.gpt2 = GPT2Model(sizes)
 
     def forward(self, vectors: Tensor, patches: Tensor) -> Tensor:
-        """Negative log-likelihood of every character after the first, which is always ``BOS``.
+        """Negative log-likelihood of every character but the first, which is always ``BOS``.
+
+        Patches are run in groups of similar length.
 
         Args:
             vectors: float [patches, encoder].
             patches: integer [patches, 64], the characters to restore.
 
         Returns:
-            [patches, 63] in nats; zero for padding. Patches are run in groups of like length.
+            [patches, 63] in nats; zero for padding.
         """
         characters = patches[:, 1:].long()
-        if not len(patches):  # every weight has a gradient all the same: DDP waits for each
+        if not len(patches):  # an empty result on which all weights depend: DDP needs gradients
             return characters * sum(weight.sum() for weight in self.parameters())
         lengths = (characters != PAD).sum(1)
         order = lengths.argsort()
@@ -158,10 +164,10 @@ class BarCharDecoder(nn.Module):
         return nll
 
     def _nll(self, vectors: Tensor, characters: Tensor) -> Tensor:
-        told = self.gpt2.wte(characters[:, :-1])
-        inputs = torch.cat([self.start(vectors)[:, None], told], dim=1)
+        embedded = self.gpt2.wte(characters[:, :-1])
+        inputs = torch.cat([self.start(vectors)[:, None], embedded], dim=1)
         hidden = self.gpt2(inputs_embeds=inputs, use_cache=False).last_hidden_state
-        scores = hidden @ self.gpt2.wte.weight.T
+        logits = hidden @ self.gpt2.wte.weight.T
         return F.cross_entropy(
-            scores.flatten(0, 1), characters.flatten(), ignore_index=PAD, reduction="none"
+            logits.flatten(0, 1), characters.flatten(), ignore_index=PAD, reduction="none"
         ).view(characters.shape)

@@ -1,10 +1,10 @@
-"""What a music encoder's features tell: linear probes of labels, and real against corrupted."""
+"""Probes of a music encoder: labels by a linear model, and real pieces against corrupted ones."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from datasets import Dataset
@@ -12,11 +12,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import Tensor
 
 from notagen.data.pieces import collection_of, prompt_of
 from notagen.notation import Tune
 from notagen.reward.corruption import Corruption, scatter_notes, shuffle_bars, shuffle_voices
+from notagen.reward.loading import Encoder
 from notagen.reward.similarity import score
 
 CORRUPTIONS: Final[dict[str, Corruption]] = {
@@ -26,23 +26,15 @@ CORRUPTIONS: Final[dict[str, Corruption]] = {
 }
 
 
-class Encoder(Protocol):
-    """What computes features."""
-
-    def encode(self, texts: Sequence[str]) -> Tensor:
-        """Features of pieces, float32 [texts, features]."""
-        ...
-
-
 class LabelProbe(NamedTuple):
-    """How well a label can be read off the features of held-out pieces, by a linear model."""
+    """Accuracy of a linear model that predicts a label of held-out pieces from their features."""
 
     label: str
     pieces: int
     classes: int
     accuracy: float
     balanced_accuracy: float  # mean over the classes
-    majority: float  # accuracy of always saying the commonest class
+    majority: float  # accuracy of always predicting the most frequent class
 
     def __str__(self) -> str:
         return (
@@ -52,11 +44,11 @@ class LabelProbe(NamedTuple):
 
 
 class OrderProbe(NamedTuple):
-    """Cosines of held-out pieces of a kind, real and corrupted, with the mean of that kind."""
+    """Cosines of held-out pieces of one kind, real and corrupted, with the mean real piece."""
 
     kind: str
     pieces: int
-    cosine: dict[str, float]  # mean, by what was done to the pieces
+    cosine: dict[str, float]  # mean, by corruption ("real" for none)
     below_real: dict[str, float]  # share of pieces that score lower corrupted than real
     in_order: float  # share with real > shuffled bars > noise
 
@@ -69,27 +61,51 @@ class OrderProbe(NamedTuple):
         )
 
 
+def probe(
+    encoder: Encoder,
+    train: Dataset,
+    validation: Dataset,
+    columns: Sequence[str],
+    min_real: int,
+    max_per_label: int,
+    seed: int,
+) -> list[LabelProbe | OrderProbe]:
+    """All probes of an encoder: one per label column, then one per kind of piece.
+
+    Args:
+        encoder: computes features.
+        train: rows to fit on and to compare with.
+        validation: rows to test on.
+        columns: labels to predict.
+        min_real, max_per_label, seed: as in :func:`label_probe` and :func:`order_probe`.
+    """
+    return [
+        *(label_probe(encoder, train, validation, column, max_per_label) for column in columns),
+        *order_probe(encoder, train, validation, min_real, max_per_label, seed),
+    ]
+
+
 def label_probe(
     encoder: Encoder, train: Dataset, validation: Dataset, column: str, max_per_label: int
 ) -> LabelProbe:
-    """Fit logistic regression on the training pieces, score it on the validation pieces.
+    """Fit logistic regression to the training pieces, test it on the validation pieces.
 
-    Pieces without the label are left out, and those beyond ``max_per_label`` with the same label.
+    Pieces without the label are left out, as are those beyond ``max_per_label`` per label. Column
     ``collection`` is the first folder of a piece's name.
     """
     fitted, scored = (_labelled(rows, column, max_per_label) for rows in (train, validation))
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     model.fit(encoder.encode([text for text, _ in fitted]).numpy(), [label for _, label in fitted])
     truth = [label for _, label in scored]
-    said = model.predict(encoder.encode([text for text, _ in scored]).numpy())
-    commonest = Counter(label for _, label in fitted).most_common(1)[0][0]
+    predictions = model.predict(encoder.encode([text for text, _ in scored]).numpy())
+    majority = Counter(label for _, label in fitted).most_common(1)[0][0]
     return LabelProbe(
         label=column,
         pieces=len(scored),
         classes=len({label for _, label in fitted}),
-        accuracy=float(np.mean(said == np.array(truth))),
-        balanced_accuracy=float(balanced_accuracy_score(truth, said)),
-        majority=float(np.mean([label == commonest for label in truth])),
+        accuracy=float(np.mean(predictions == np.array(truth))),
+        balanced_accuracy=float(balanced_accuracy_score(truth, predictions)),
+        majority=float(np.mean([label == majority for label in truth])),
     )
 
 
@@ -101,11 +117,11 @@ def order_probe(
     max_per_label: int,
     seed: int,
 ) -> list[OrderProbe]:
-    """Compare held-out pieces, real and corrupted, with the training pieces of their kind.
+    """Compare held-out pieces, real and corrupted, with the training pieces of the same kind.
 
-    Kinds are period, composer and instrumentation; those with fewer than ``min_real`` training
-    pieces, or with no held-out piece, are left out, as are pieces of a kind beyond
-    ``max_per_label``.
+    A kind is one combination of period, composer and instrumentation. Kinds with fewer than
+    ``min_real`` training pieces or without held-out pieces are left out, as are pieces beyond
+    ``max_per_label`` per kind.
     """
     real, held_out = (_by_kind(rows, max_per_label) for rows in (train, validation))
     kinds = [kind for kind, texts in real.items() if len(texts) >= min_real and kind in held_out]
@@ -113,7 +129,7 @@ def order_probe(
 
 
 def _order(
-    encoder: Encoder, kind: str, real: Sequence[str], held_out: Sequence[str], seed: int
+    encoder: Encoder, kind: str, real: list[str], held_out: list[str], seed: int
 ) -> OrderProbe:
     references = encoder.encode(real)
     rng = np.random.default_rng(seed)
@@ -155,7 +171,7 @@ def _by_kind(rows: Dataset, max_per_label: int) -> dict[str, list[str]]:
 def _grouped(
     rows: Dataset, name: Callable[[dict[str, Any]], str], max_per_label: int
 ) -> dict[str, list[str]]:
-    """The first ``max_per_label`` texts of each name."""
+    """The first ``max_per_label`` texts of each name, by name."""
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for row in rows:
         if len(texts := groups[name(row)]) < max_per_label:

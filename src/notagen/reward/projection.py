@@ -1,9 +1,9 @@
-"""From an encoder's mean vectors to features that cosines can compare.
+"""Linear discriminant projection from an encoder's mean vectors to features for cosines.
 
-Mean vectors of a masked model point nearly all in one direction, and what varies most says least.
-As with speaker embeddings, a linear map makes the directions count in which kinds of pieces, and
-real and corrupted pieces, differ: whitening, then the discriminative directions (Fisher, 1936).
-It takes the place of the projection that CLaMP 2 learns from texts.
+The mean vectors of a masked model all point in nearly the same direction, and their largest
+variances carry little information. As with speaker embeddings, a linear map emphasises the
+directions in which kinds of pieces, and real and corrupted pieces, differ: whitening, then the
+discriminative directions (Fisher, 1936). It replaces the projection that CLaMP 2 learns from texts.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ def fit(
     kinds: Sequence[str],
     shrinkage: float,
 ) -> None:
-    """Set the projection of an encoder, in place.
+    """Fit the projection of an encoder, in place.
 
     Args:
-        encoder: trained otherwise.
+        encoder: trained but for its projection.
         real: excerpts of one segment each.
-        corrupted: the same excerpts corrupted.
-        kinds: of each excerpt.
-        shrinkage: how far the covariance is drawn to a multiple of the identity, 0 to 1.
+        corrupted: a corrupted version of each excerpt.
+        kinds: the kind of each excerpt.
+        shrinkage: weight of a multiple of the identity in the covariance, 0 to 1.
     """
     vectors = torch.cat([encoder.means(real), encoder.means(corrupted)])
     names = [(kind, True) for kind in kinds] + [(kind, False) for kind in kinds]
-    places = {name: place for place, name in enumerate(dict.fromkeys(names))}
-    groups = torch.tensor([places[name] for name in names])
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    groups = torch.tensor([numbers[name] for name in names])
     weight, bias = discriminative(vectors, groups, encoder.config.feature_size, shrinkage)
     encoder.projection.weight.copy_(weight)
     encoder.projection.bias.copy_(bias)
@@ -47,15 +47,15 @@ def fit(
 def discriminative(
     vectors: Tensor, groups: Tensor, size: int, shrinkage: float
 ) -> tuple[Tensor, Tensor]:
-    """The affine map to the ``size`` whitened directions in which groups differ most.
+    """Affine map to the ``size`` whitened directions in which groups differ most.
 
-    A group counts as the root of its size.
+    The weight of a group is the root of its size.
 
     Args:
         vectors: float [n, hidden].
-        groups: integer [n], from 0 on without gaps.
-        size: at most ``hidden``.
-        shrinkage: of the covariance.
+        groups: integer [n], the group of each vector, from 0 on without gaps.
+        size: number of directions, at most ``hidden``.
+        shrinkage: of the covariance, see :func:`fit`.
 
     Returns:
         weight [size, hidden] and bias [size], float64.
@@ -67,13 +67,13 @@ def discriminative(
     means = members.T @ vectors / counts[:, None]
     weights = members @ (shares / counts)
     origin = shares @ means
-    around = vectors - origin
-    covariance = around.T @ (around * weights[:, None])
+    centred = vectors - origin
+    covariance = centred.T @ (centred * weights[:, None])
     spread = covariance.diagonal().mean()
     covariance = (1 - shrinkage) * covariance
     covariance.diagonal().add_(shrinkage * spread)
     variances, axes = torch.linalg.eigh(covariance)
-    whitening = axes * variances**-0.5
+    whitening = axes * variances**-0.5  # whitening.T @ covariance @ whitening = identity
     between = shares[:, None] ** 0.5 * (means - origin) @ whitening
     directions = torch.linalg.svd(between, full_matrices=True).Vh[:size]
     weight = directions @ whitening.T

@@ -1,4 +1,4 @@
-"""How much pieces are like others, by their encoder features (paper, section 3.3)."""
+"""Cosine similarity of pieces by their encoder features; the reward (NotaGen, section 3.3)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch.nn import functional as F
 
 
 class Scores(NamedTuple):
-    """Of each piece; both [pieces], cosines.
+    """Cosines of each piece with the references, both [pieces].
 
     Attributes:
-        score: with the mean of the reference features, the reward of CLaMP-DPO.
-        closest: with the nearest reference; a copy of it has 1.
+        score: with the mean of the reference features: the reward of CLaMP-DPO.
+        closest: with the nearest reference; 1 for a copy.
     """
 
     score: Tensor
@@ -28,7 +28,7 @@ def score(features: Tensor, references: Tensor) -> Scores:
 
 
 def self_similarity(features: Tensor) -> float:
-    """Mean cosine of two different pieces of [pieces, d]: 1 when all are alike; nan below two."""
+    """Mean cosine of two different pieces of [pieces, d]; nan if there are fewer than two."""
     pieces = len(features)
     if pieces < 2:
         return nan

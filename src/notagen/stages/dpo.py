@@ -230,7 +230,7 @@ class DPOData(L.LightningDataModule):
     def _collate(self, pairs: Sequence[Pair]) -> Pairs:
         numbers = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
         return Pairs(
-            *pack([self.pieces[number] for number in numbers]),
+            *pack([self.pieces[number] for number in numbers])[:2],
             reference=torch.tensor([self.reference[n] for n in numbers], dtype=torch.float64),
             prompts=[self.prompt_texts[pair.chosen] for pair in pairs],
         )

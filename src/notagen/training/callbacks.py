@@ -117,8 +117,7 @@ class PerCollectionMetrics(L.Callback):
     """
 
     def on_validation_start(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
-        """Start counting. Data without collections have no list of them."""
-        self.waiting = iter(getattr(trainer.datamodule, "collections", ()))  # type: ignore[attr-defined]
+        """Start counting."""
         self.sums: defaultdict[str, Tensor] = defaultdict(lambda: torch.zeros(3).double())
 
     def on_validation_batch_end(
@@ -130,15 +129,13 @@ class PerCollectionMetrics(L.Callback):
         index: int,
         dataloader_index: int = 0,
     ) -> None:
-        """Add each piece's likelihood to its collection; pieces come in their fixed order."""
-        if not isinstance(batch, Batch) or outputs is None:  # no likelihood of each piece
-            return
+        """Add each piece's likelihood to its collection."""
+        if not isinstance(batch, Batch) or outputs is None or not batch.collections:
+            return  # no likelihood of each piece, or no collections
         lengths = batch.lengths.tolist()
         n_predicted = predicted(batch.patches, lengths)
-        pieces = zip(
-            *(each.split(lengths) for each in (outputs, n_predicted, batch.patches)), strict=True
-        )
-        for (nll, counted, patches), name in zip(pieces, self.waiting, strict=False):
+        pieces = (each.split(lengths) for each in (outputs, n_predicted, batch.patches))
+        for nll, counted, patches, name in zip(*pieces, batch.collections, strict=True):
             counts = nll.sum(), counted.sum(), (patches > EOS).sum()
             self.sums[name] += torch.stack([count.double() for count in counts]).cpu()
 

@@ -2,14 +2,16 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
+from notagen.model import ModelConfig, NotaGen
 from tests.helpers.overrides import small
 
 
 def test_each_stage_is_compared_with_its_start_on_its_own_pieces(run, corpus, capfd):
     run("train", *small(corpus, "run=chain"))
     run("train", *small(corpus, "run=chain", "stage=finetune", "stage.data.where='bars < 63'"))
-    run("compare", "run=runs/chain")
+    run("evaluate", "weights=runs/chain")
     pretrain, finetune = json.loads(Path("runs/chain/comparison.json").read_text())
     assert pretrain["before"]["bits_per_character"] > 6, "random weights know nothing"
     assert pretrain["after"]["loss"] < pretrain["before"]["loss"]
@@ -24,8 +26,21 @@ def test_each_stage_is_compared_with_its_start_on_its_own_pieces(run, corpus, ca
     assert "finetune" in capfd.readouterr().out
 
 
-def test_a_run_without_stages_is_said(run):
+def test_a_run_without_stages_is_refused(run):
+    Path("runs/nothing").mkdir(parents=True)
     with pytest.raises(SystemExit, match="holds none of pretrain, posttrain, finetune"):
-        run("compare", "run=runs/nothing")
+        run("evaluate", "weights=runs/nothing")
     with pytest.raises(SystemExit, match="holds none of pretrain; train"):
-        run("compare", "run=runs/nothing", "stages=pretrain")
+        run("evaluate", "weights=runs/nothing", "stages=pretrain")
+
+
+def test_a_list_of_weights_gives_a_list_of_figures(run, corpus):
+    torch.manual_seed(0)
+    for name in ("one", "two"):
+        NotaGen(ModelConfig(1, 1, 64, patch_length=64)).save_pretrained(name)
+    common = (f"corpus.prepared={corpus}", "out=figures.json", "ngram_order=0")
+    run("evaluate", "weights=[one,two]", *common)
+    both = json.loads(Path("figures.json").read_text())
+    run("evaluate", "weights=two", *common)
+    assert [figures["weights"] for figures in both] == ["one", "two"]
+    assert json.loads(Path("figures.json").read_text()) == both[1] != both[0]

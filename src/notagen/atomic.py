@@ -1,0 +1,73 @@
+"""Crash-safe files: replaced in one rename, or appended to line by line."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextmanager
+def replacing(path: Path, *, sync: bool = False) -> Iterator[Path]:
+    """Yield a path to write a file or folder to; rename it to ``path`` when the block ends.
+
+    Until then, whatever is at ``path`` stays as it is. If the block raises, what it has written is
+    removed; a killed process leaves ``.<name>.unfinished``, which the next attempt removes. Parent
+    folders are created.
+
+    Args:
+        path: the file or folder to create or replace.
+        sync: flush a file to the disk before renaming it, so that it also survives a power cut.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    _remove(unfinished)
+    try:
+        yield unfinished
+    except BaseException:
+        _remove(unfinished)
+        raise
+    if sync:
+        _flush(unfinished)
+    if unfinished.is_dir() and path.is_dir():
+        shutil.rmtree(path)  # a rename replaces a file or an empty folder, nothing else
+    unfinished.replace(path)
+
+
+def open_lines(path: Path) -> BinaryIO:
+    """Open a file of lines for reading and appending; an unfinished last line is cut off.
+
+    Such a line is left by a process that was killed while writing it. Parent folders are created.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open("a+b")
+    if size := file.tell():  # an empty file cannot be mapped
+        with mmap(file.fileno(), size, access=ACCESS_READ) as content:
+            end = content.rfind(b"\n") + 1
+        file.truncate(end)
+    return file
+
+
+def whole_lines(path: Path) -> Iterator[bytes]:
+    """Lines of a file that another process may be writing, without an unfinished last one."""
+    with path.open("rb") as file:
+        yield from (line for line in file if line.endswith(b"\n"))
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
