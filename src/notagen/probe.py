@@ -7,7 +7,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from notagen.config import announce, command
+from notagen.config import announce, build, command
 from notagen.training import cpu
 
 
@@ -25,12 +25,12 @@ def main(config: DictConfig) -> None:
     announce(
         "probe",
         {
-            "encoder": config.reward.weights,
+            "encoder": config.reward.name,
             "corpus": corpus,
             "pieces": f"{len(train)} to fit, {len(validation)} to score",
         },
     )
-    encoder = reward.Features(reward.load(config.reward.weights), config.cache)
+    encoder = reward.Features(build(config.reward), config.cache)
     labels = [
         label_probe(encoder, train, validation, column, config.max_per_label)
         for column in config.columns

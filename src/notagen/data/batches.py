@@ -34,13 +34,13 @@ class Pairs(NamedTuple):
     Attributes:
         patches: uint8 [sum of lengths, 16].
         lengths: int64 [2 * pairs], patches of each piece.
-        reference: float64 [2 * pairs], log-probability of each piece under the reference, in nats.
-        prompts: what both pieces of each pair were asked to be, [pairs].
+        numbers: int64 [2 * pairs], the number of each piece in its iteration.
+        prompts: the prompt that both pieces of a pair were written for, [pairs].
     """
 
     patches: Tensor
     lengths: Tensor
-    reference: Tensor
+    numbers: Tensor
     prompts: list[str]
 
 

@@ -1,6 +1,7 @@
 """NotaGen: a patch-level and a char-level decoder; the likelihood of every character."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
@@ -40,6 +41,35 @@ class NotaGen(
         self.lora: LoRAConfig | None = None  # the adapters it has; see `adapt`
         self.patch_decoder = PatchDecoder(config)
         self.char_decoder = CharDecoder(config)
+
+    @classmethod
+    def with_sizes(
+        cls,
+        *,
+        patch_layers: int,
+        char_layers: int,
+        hidden_size: int,
+        patch_length: int,
+        dropout: float = 0.1,
+        checkpointing: bool = False,
+    ) -> Self:
+        """A model of these sizes with random weights; see :class:`ModelConfig`."""
+        sizes = patch_layers, char_layers, hidden_size, patch_length, dropout, checkpointing
+        return cls(ModelConfig(*sizes))
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """Plain values from which :meth:`of_sizes` makes such a model again, adapters included."""
+        lora = None if self.lora is None else asdict(self.lora)
+        return {"config": asdict(self.config), "lora": lora}
+
+    @classmethod
+    def of_sizes(cls, sizes: Mapping[str, Any]) -> Self:
+        """A model with random weights, as large as the one whose :attr:`sizes` these are."""
+        model = cls(ModelConfig(**sizes["config"]))
+        if sizes["lora"] is not None:
+            model.adapt(LoRAConfig(**sizes["lora"]))
+        return model
 
     def forward(
         self, patches: Tensor, lengths: Sequence[int] | Tensor, char_chunk: int | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,7 +26,6 @@ from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from notagen.errors import UserError
 from notagen.model import shards
-from notagen.model.config import LoRAConfig, ModelConfig
 from notagen.model.notagen import NotaGen
 
 _HUB_FOLDER: Final = re.compile(r"[\w.-]+/[\w.-]+(?<!\.pth)(?<!\.ckpt)")
@@ -45,9 +45,9 @@ def load(name: str) -> NotaGen:
         UserError: there is no such thing, or it holds other weights.
     """
     path = Path(name)
-    with _explaining(name):
+    with explaining(name):
         if path.suffix == ".ckpt" and path.exists():
-            return _from_checkpoint(path)
+            return load_checkpoint(path)
         if path.is_file():
             return NotaGen.from_published(path)
         if (path / "config.json").is_file():
@@ -78,7 +78,9 @@ def load_into(model: NotaGen, name: str, sizes: Mapping[str, Mapping[str, Any]])
     found, wanted = asdict(other.config), asdict(model.config)
     if any(found[key] != wanted[key] for key in _SIZES):
         fitting = [
-            known for known, size in sizes.items() if all(size[key] == found[key] for key in _SIZES)
+            known
+            for known, size in sizes.items()
+            if all(size.get(key) == found[key] for key in _SIZES)
         ]
         listed = ", ".join(f"{key} {found[key]}" for key in _SIZES if found[key] != wanted[key])
         choice = " or ".join(f"model={known}" for known in fitting) or "the sizes it has"
@@ -105,29 +107,37 @@ def save(model: NotaGen, out: Path) -> None:
         model.save_whole(out)
 
 
-def describe(model: NotaGen) -> dict[str, Any]:
-    """What a training checkpoint must say for :func:`load` to build the model again."""
-    return {
-        "config": asdict(model.config),
-        "lora": None if model.lora is None else asdict(model.lora),
-    }
+def fingerprint(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 of names and values of weights, in hexadecimal."""
+    digest = hashlib.sha256()
+    for name, weight in state.items():
+        digest.update(name.encode())
+        digest.update(weight.cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
-def _from_checkpoint(path: Path) -> NotaGen:
+def load_checkpoint(path: Path, kind: type[NotaGen] = NotaGen) -> NotaGen:
+    """Load the backbone out of a training checkpoint, in evaluation mode; adapters are merged.
+
+    Args:
+        path: a ``.ckpt``, a file or a folder of shards.
+        kind: the class of the backbone, where it is one of your own.
+
+    Raises:
+        KeyError: it is no checkpoint of a language model.
+    """
     checkpoint = read_checkpoint(path)
-    backbone = checkpoint["backbone"]
-    model = NotaGen(ModelConfig(**backbone["config"]))
-    states = {
-        key.removeprefix("model."): weight
-        for key, weight in checkpoint["state_dict"].items()
-        if key.startswith("model.")
-    }
-    if backbone["lora"] is None:
-        model.load_state_dict(states)
-        return model.eval()
-    model.adapt(LoRAConfig(**backbone["lora"]))
-    model.load_state_dict(states)
-    model.merge_adapters()
+    model = kind.of_sizes(checkpoint["hyper_parameters"]["sizes"])
+    prefix = "model."
+    model.load_state_dict(
+        {
+            key.removeprefix(prefix): weight
+            for key, weight in checkpoint["state_dict"].items()
+            if key.startswith(prefix)
+        }
+    )
+    if model.lora is not None:
+        model.merge_adapters()
     return model.eval()
 
 
@@ -156,7 +166,7 @@ def _download(repository: str, file: str) -> str:
 
 
 @contextmanager
-def _explaining(name: str) -> Iterator[None]:
+def explaining(name: str) -> Iterator[None]:
     """Say which file it was that a library could not read."""
     try:
         yield

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import torch
@@ -92,3 +93,12 @@ class Features:
         save_file({key: feature.clone() for key, feature in features.items()}, unfinished)
         unfinished.rename(path)
         self.read.add(path)
+
+
+def identity(encoder: Any) -> str | None:
+    """A short text that tells one encoder from another: of ours, a hash of the weights."""
+    if encoder is None:
+        return None
+    if isinstance(encoder, MusicEncoder):
+        return encoder.fingerprint()[:16]
+    return f"{type(encoder).__module__}.{type(encoder).__qualname__}"
