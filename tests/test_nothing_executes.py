@@ -123,7 +123,7 @@ READERS = {
     "select": (
         "select", ["encoder=encoder", "like='bars > 1'", CORPUS, "out=new"], ["encoder"],
     ),
-    "probe": ("probe", ["reward.weights=encoder", CORPUS, "most=4"], ["encoder", "corpus"]),
+    "probe": ("probe", ["reward.name=encoder", CORPUS, "most=4"], ["encoder", "corpus"]),
     "prepare": ("prepare", ["corpus=folder", "corpus.path=corpus", "out=corpus"], ["corpus"]),
 }  # fmt: skip
 

@@ -7,7 +7,7 @@ import functools
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
+from omegaconf import DictConfig, ListConfig, MissingMandatoryValue, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -27,6 +27,38 @@ CONF: Final = next(
     path for path in (_PACKAGE / "conf", _PACKAGE.parents[1] / "conf") if path.is_dir()
 )
 """``conf/``: beside the modules in an installed wheel, at the top of a clone."""
+
+
+def _iteration_start(iteration: int, first_from: ListConfig) -> ListConfig:
+    """Stages that an iteration of DPO may start from: the one before, if it is not the first."""
+    return OmegaConf.create([f"dpo-{iteration - 1}"]) if iteration > 1 else first_from
+
+
+OmegaConf.register_new_resolver("iteration_start", _iteration_start, replace=True)
+
+
+_FORMER: Final = {  # what was each key's name up to version 0.1
+    "chunk": ["char_chunk"],
+    "fewest_real": ["min_real"],
+    "follows": ["starts_from", "first_from"],
+    "graphs": ["cuda_graphs"],
+    "keep": ["export"],
+    "loss": ["loss_type"],
+    "most": ["max_per_label"],
+    "most_patches": ["max_patches"],
+    "most_similar": ["max_similarity"],
+    "most_strayed": ["max_misaligned"],
+    "order": ["ngram_order"],
+    "penalty": ["dpop_lambda"],
+    "reach": ["conv_radius"],
+    "restored": ["patches_per_step"],
+    "rows": ["batch_size"],
+    "select": ["where"],
+    "share": ["fraction"],
+    "target": ["simpo_gamma"],
+    "tries": ["max_resamples"],
+    "weights": ["name"],
+}
 
 
 def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
@@ -97,7 +129,8 @@ def _missing(config: DictConfig, key: str) -> str | None:
         if name not in node.keys():  # noqa: SIM118, what must be given is not `in` it
             place = ".".join(names[:depth]) or "the configuration"
             keys = sorted(str(other) for other in node if not str(other).startswith("_"))
-            near = difflib.get_close_matches(name, keys, 1)
+            known = [key for key in keys if key in _FORMER.get(name, ())]
+            near = known or difflib.get_close_matches(name, keys, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
             return f"notagen: {place} has no key {name}; it has {', '.join(keys)}{hint}"
         node = node._get_node(name)
@@ -107,40 +140,63 @@ def _missing(config: DictConfig, key: str) -> str | None:
 def explain(config_name: str, overrides: Sequence[str]) -> str:
     """All keys of a command with their comments: its own, then those of each chosen option."""
     chosen = dict(override.split("=", 1) for override in overrides if "=" in override)
-    root = (CONF / f"{config_name}.yaml").read_text().partition("\nhydra:")[0]
+    root = (CONF / f"{config_name}.yaml").read_text()
     parts = [f"python -m notagen.{config_name} [key=value ...] [group=option ...]", root]
-    keys = OmegaConf.to_container(OmegaConf.create(root))
-    assert isinstance(keys, dict)
-    for default in keys.get("defaults", []):  # a command may need no groups
-        if default == "_self_":
+    for default in _defaults(root):  # a command may need no groups
+        if default == "_self_" or "hydra" in default:
             continue
         [(group, option)] = default.items()
-        options = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
-        parts.append(f"--- {group}={'|'.join(options)}")
+        parts.append(f"--- {group}={'|'.join(_choices(group))}")
         option = chosen.get(group, option)
         if option is not None:
-            parts.append(f"{group}={option}:\n" + _indented(_read_option(group, option)))
+            for name in option.strip("[]").split(","):
+                parts += [f"{group}={each}:\n{text}" for each, text in _read(group, name.strip())]
     return "\n".join(parts)
 
 
-def _read_option(group: str, option: str) -> str:
+def _defaults(text: str) -> list[Any]:
+    values = OmegaConf.to_container(OmegaConf.create(text))
+    assert isinstance(values, dict)
+    return list(values.get("defaults", []))
+
+
+def _choices(group: str) -> list[str]:
+    """Options of a group that stand for themselves, not only under others in their defaults."""
+    texts = {path.stem: path.read_text() for path in sorted((CONF / group).glob("*.yaml"))}
+    under = {name for text in texts.values() for name in _defaults(text) if isinstance(name, str)}
+    return [name for name in texts if name not in under]
+
+
+def _read(group: str, option: str) -> Iterator[tuple[str, str]]:
+    """The file of an option, after those in its defaults, each indented."""
     path = CONF / group / f"{option}.yaml"
     if not path.is_file():
         raise SystemExit(f"notagen: there is no {group}={option}")
-    return path.read_text()
+    text = path.read_text()
+    for default in _defaults(text):
+        if isinstance(default, str) and default != "_self_":
+            yield from _read(group, default)
+    yield option, "".join(f"  {line}\n" for line in text.splitlines())
 
 
-def _indented(text: str) -> str:
-    return "".join(f"  {line}\n" for line in text.splitlines())
-
-
-def build(node: DictConfig, **arguments: Any) -> Any:
+def build(node: DictConfig, *leave_out: str, **arguments: Any) -> Any:
     """Make the object a node with ``_target_`` describes; containers become plain Python.
+
+    Args:
+        node: its ``_target_`` is called with its other keys.
+        leave_out: keys that are for people and interpolations, and no arguments.
+        arguments: more arguments, made already.
 
     Raises:
         UserError: the one that the object's constructor raised, it needs a library that is not
             installed, or Lightning cannot do what is asked for here.
     """
+    if leave_out:
+        parent, node = node._get_parent(), node.copy()
+        node._set_parent(parent)  # a copy resolves its interpolations where the original does
+        OmegaConf.set_struct(node, False)
+        for key in leave_out:
+            node.pop(key)
     try:
         return instantiate(node, _convert_="all", **arguments)
     except InstantiationException as error:
@@ -154,6 +210,11 @@ def build(node: DictConfig, **arguments: Any) -> Any:
         if type(error.__cause__).__name__ == "MisconfigurationException":  # Lightning's
             raise UserError(f"{node._target_} cannot do that: {error.__cause__}") from error
         raise
+
+
+def build_each(nodes: DictConfig) -> list[Any]:
+    """Make the objects of a group whose members have names; those that are null are left out."""
+    return [build(node) for node in nodes.values() if node is not None]
 
 
 def plain(node: DictConfig, *leave_out: str) -> dict[str, Any]:
@@ -171,8 +232,8 @@ def listed(value: str | Sequence[str]) -> list[str]:
 def options(group: str) -> dict[str, dict[str, Any]]:
     """All options of a group, by name, as their files give them."""
     return {
-        path.stem: plain(OmegaConf.load(path))  # type: ignore[arg-type]
-        for path in sorted((CONF / group).glob("*.yaml"))
+        name: plain(OmegaConf.load(CONF / group / f"{name}.yaml"))  # type: ignore[arg-type]
+        for name in _choices(group)
     }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from notagen.config import announce, command
+from notagen.config import announce, build, command
 from notagen.training import cpu
 
 
@@ -25,12 +25,12 @@ def main(config: DictConfig) -> None:
     announce(
         "probe",
         {
-            "encoder": config.reward.weights,
+            "encoder": config.reward.name,
             "corpus": corpus,
             "pieces": f"{len(train)} to fit, {len(validation)} to score",
         },
     )
-    encoder = reward.Features(reward.load(config.reward.weights), config.cache)
+    encoder = reward.Features(build(config.reward), config.cache)
     settings = (config.columns, config.min_real, config.max_per_label, config.seed)
     probes = probe(encoder, train, validation, *settings)
     for result in probes:

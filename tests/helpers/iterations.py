@@ -38,7 +38,7 @@ def give_samples(rows, out: Path) -> None:
 def overrides(folder, corpus, run, *more):
     common = (
         f"out={folder}/runs/{run}/dpo-${{iteration}}",
-        f"reward.weights={folder}/encoder",
+        f"reward.name={folder}/encoder",
         f"stage.judge={folder}/judge",
         "stage=dpo",
         f"stage.samples.per_prompt={PIECES}",

@@ -61,7 +61,7 @@ def test_the_command_reports_and_keeps_features(run, corpus, capfd, tmp_path):
     sizes = EncoderConfig(layers=1, hidden_size=64, feature_size=8, patch_length=64)
     MusicEncoder(sizes).save_pretrained(tmp_path / "model")
     here = (f"corpus.prepared={corpus}", "min_real=1", "columns=[]", "out=probe.json")
-    run("probe", f"reward.weights={tmp_path / 'model'}", *here)
+    run("probe", f"reward.name={tmp_path / 'model'}", *here)
     [order] = json.loads((tmp_path / "probe.json").read_text())
     assert order["kind"] == "Classical, Haydn, Joseph, Chamber"
     assert order["pieces"] == 3

@@ -11,11 +11,11 @@ from notagen.reward import load
 
 SMALL = (
     "stage=m3",
-    "stage.network.layers=1",
-    "stage.network.hidden_size=64",
-    "stage.network.decoder_size=64",
-    "stage.network.patch_length=32",
-    "stage.network.patches_per_step=8",
+    "model.layers=1",
+    "model.hidden_size=64",
+    "model.decoder_size=64",
+    "model.patch_length=32",
+    "model.patches_per_step=8",
     "stage.module.contrasts=6",
     "stage.data.batch_size=2",
     "stage.data.workers=0",

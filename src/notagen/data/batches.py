@@ -35,13 +35,13 @@ class Pairs(NamedTuple):
     Attributes:
         patches: uint8 [sum of lengths, 16].
         lengths: int64 [2 * pairs], patches of each piece.
-        reference: float64 [2 * pairs], log-probability of each piece under the reference, in nats.
-        prompts: the prompt of both pieces of each pair, [pairs].
+        numbers: int64 [2 * pairs], the number of each piece in its iteration.
+        prompts: the prompt that both pieces of a pair were written for, [pairs].
     """
 
     patches: Tensor
     lengths: Tensor
-    reference: Tensor
+    numbers: Tensor
     prompts: list[str]
 
 

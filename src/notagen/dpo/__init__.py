@@ -1,5 +1,1 @@
-"""One iteration of CLaMP-DPO: sample, score, prefer; generation meets reward and data here."""
-
-from notagen.dpo.iteration import launch_fabric, prepare, store_reference
-
-__all__ = ["launch_fabric", "prepare", "store_reference"]
+"""CLaMP-DPO: one iteration of preference training (paper, section 3.3)."""

@@ -1,32 +1,26 @@
-"""One iteration of CLaMP-DPO up to training: sample, score, pair, report; each kept on disk."""
+"""One iteration of CLaMP-DPO up to training: sample, score, report, pair; each kept on disk."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import lightning as L
-import pyarrow as pa
-import pyarrow.parquet as pq
-import torch
 from datasets import Dataset
-from lightning.fabric.strategies.ddp import DDPStrategy
-from omegaconf import DictConfig
 from rich.progress import track
+from torch import nn
 
 from notagen import reward
-from notagen.atomic import replacing
-from notagen.config import announce, build, plain
 from notagen.data import storage
 from notagen.data.pieces import validation_pieces
-from notagen.dpo.pairs import LOWEST, Candidate, groups
+from notagen.dpo.pairs import LOWEST, Candidate, PairSettings, groups
 from notagen.dpo.report import Bounds, earlier, examples, figures, write_page
 from notagen.dpo.rollout import (
     PromptGroup,
+    RolloutSettings,
     Sample,
     SampleJournal,
     prompt_groups,
@@ -34,293 +28,255 @@ from notagen.dpo.rollout import (
     write_share,
 )
 from notagen.dpo.scoring import score_group
+from notagen.dpo.tables import read_rows, write_rows, write_text
 from notagen.errors import UserError
+from notagen.generation import Sampling
 from notagen.metrics.bits import likelihood
-from notagen.model import NotaGen, weights
+from notagen.model import NotaGen
 from notagen.prompts import known_prompts
 from notagen.reward import Features
-from notagen.stages.dpo import DPOData
-
-_RANK_TIMEOUT: Final = timedelta(days=1)  # of ranks that wait while others sample, and one scores
 
 
-def launch_fabric(trainer: DictConfig) -> L.Fabric:
-    """Start the processes of a trainer, which all come here; it will find them there."""
-    fabric = L.Fabric(
-        accelerator=trainer.accelerator,
-        devices=trainer.devices,
-        num_nodes=trainer.get("num_nodes", 1),
-        strategy=DDPStrategy(timeout=_RANK_TIMEOUT) if trainer.get("strategy") else "auto",
-    )
-    fabric.launch()
-    return fabric
+@dataclass(frozen=True)
+class Iteration:
+    """Settings and folder of one iteration (paper, section 3.3).
 
+    Each step leaves a file: ``samples/``, ``scores.parquet`` and ``similarity.parquet``,
+    ``report.md``, ``preferences.parquet``. A step whose file is there is not run again.
 
-def prepare(fabric: L.Fabric, config: DictConfig, policy: str, out: Path) -> None:
-    """Sample from the policy, score what it wrote, choose preferences, report.
-
-    Args:
-        fabric: the ranks, among which sampling is divided.
-        config: as composed.
-        policy: weights to sample from.
-        out: folder of the iteration.
-
-    Raises:
-        UserError: an earlier run of this iteration had other settings, or there is nothing to ask
-            the policy for, or nothing to prefer.
+    Attributes:
+        folder: of the iteration.
+        number: of the iteration, from 1.
+        policy: name of the weights that write the pieces: a folder, a file or a hub id.
+        corpus: a prepared corpus, for the real pieces.
+        where: which of its pieces, as an expression over its columns; None for all.
+        encoder: encodes pieces for the score that makes preferences; anything with ``encode``.
+        judge: another encoder, whose scores are reported only; None for none.
+        sampling: how characters are drawn.
+        samples: how many pieces are written, and how long they may become.
+        preferences: which pieces make pairs.
+        bounds: what the report warns of.
+        seed: seed of the run.
     """
-    stage = config.stage
-    check_settings(fabric, config, policy, out)
-    last = "report.md" if stage.until == "score" else "preferences.parquet"
-    if (out / last).exists():
-        return
-    prompted = known_prompts(Path(policy)) != []
-    held_out = storage.read(Path(config.corpus.prepared), "validation", stage.data.where)
-    if not len(held_out):
-        raise UserError(f"{config.corpus.prepared} has no validation piece with {stage.data.where}")
-    prompts = prompt_groups(
-        Path(config.corpus.prepared),
-        stage.data.where,
-        stage.samples.min_real,
-        prompted=prompted,
-    )
-    if fabric.is_global_zero:
-        announce(
-            "prefer",
-            {
-                "iteration": config.iteration,
-                "policy": policy,
-                "prompts": "; ".join(target.name or "none" for target in prompts),
-                "pieces": stage.samples.per_prompt * len(prompts),
-                "encoder": config.reward.weights,
-                "judge": stage.judge or "none",
-                "out": out,
-            },
+
+    folder: Path
+    number: int
+    policy: str
+    corpus: Path
+    where: str | None
+    encoder: Any
+    judge: Any
+    sampling: Sampling
+    samples: RolloutSettings
+    preferences: PairSettings
+    bounds: Bounds
+    seed: int
+
+    def run(self, model: NotaGen, trainer: L.Trainer) -> None:
+        """Sample from the policy, score its pieces, report, and choose preferences.
+
+        Every rank must call this; sampling is divided among them, the rest is done by the first.
+
+        Args:
+            model: the policy, whole, in evaluation mode.
+            trainer: of the ranks.
+
+        Raises:
+            UserError: an earlier run of this iteration had other settings, or there is no prompt,
+                or no piece that may be chosen.
+        """
+        self._check_settings(trainer)
+        if (self.folder / "preferences.parquet").exists():
+            return
+        written = self._measure(model, trainer)
+        self._on_first_rank(trainer, lambda: self._choose(written))
+
+    def measure(self, model: NotaGen, trainer: L.Trainer) -> None:
+        """Sample from the policy, score its pieces and report: :meth:`run` without pairs."""
+        self._check_settings(trainer)
+        if not (self.folder / "report.md").exists():
+            self._measure(model, trainer)
+
+    def _measure(self, model: NotaGen, trainer: L.Trainer) -> list[Sample]:
+        prompted = known_prompts(Path(self.policy)) != []
+        held_out = storage.read(self.corpus, "validation", self.where)
+        if not len(held_out):
+            raise UserError(f"{self.corpus} has no validation piece with {self.where}")
+        prompts = prompt_groups(self.corpus, self.where, self.samples.min_real, prompted=prompted)
+        if trainer.is_global_zero:
+            names = "; ".join(group.name or "no prompt" for group in prompts)
+            pieces = self.samples.per_prompt * len(prompts)
+            print(f"{self.folder}: {pieces} pieces by {self.policy} ({names})", flush=True)
+        model.to(trainer.strategy.root_device)
+        written = self._sample(model, prompts, trainer)
+
+        def score_and_report() -> None:
+            self._score(written, prompts, trainer)
+            self._report(model, written, held_out, prompted=prompted)
+
+        self._on_first_rank(trainer, score_and_report)
+        return written
+
+    def _sample(
+        self, model: NotaGen, prompts: Sequence[PromptGroup], trainer: L.Trainer
+    ) -> list[Sample]:
+        rank, ranks = trainer.global_rank, trainer.world_size
+        folder = self.folder / "samples"
+        each = [group for group in prompts for _ in range(self.samples.per_prompt)]
+        journal = SampleJournal(folder / f"rank-{rank}.jsonl")
+        trainer.strategy.barrier()  # each rank has cut its own half-written line
+        done = {sample.number for sample in read_samples(folder)}
+        trainer.strategy.barrier()  # before any rank adds to what another counts
+        share = write_share(
+            model,
+            each,
+            done,
+            journal,
+            self.sampling,
+            seed=1000 * self.seed + self.number,
+            batch_size=self.samples.batch_size,
+            max_patches=self.samples.max_patches,
+            rank=rank,
+            ranks=ranks,
         )
-    model = weights.load(policy).to(fabric.device)
-    written = _sample(fabric, model, prompts, config, out)
-    problem = None
-    if fabric.is_global_zero:
-        try:
-            _score(written, prompts, config, out, fabric.device)
-            _report(model, policy, written, held_out, config, out, prompted=prompted)
-            if stage.until != "score":
-                _prefer(written, config, out)
-        except UserError as error:
-            problem = str(error)
-    if (problem := fabric.broadcast(problem)) is not None:  # the others wait here
-        raise UserError(problem)
+        missing = len(range(rank, len(each) - len(done), ranks))
+        for _ in track(share, "sampling", total=missing, disable=not trainer.is_global_zero):
+            pass
+        trainer.strategy.barrier()
+        return read_samples(folder)
 
-
-def _sample(
-    fabric: L.Fabric, model: NotaGen, prompts: Sequence[PromptGroup], config: DictConfig, out: Path
-) -> list[Sample]:
-    settings = config.stage.samples
-    folder = out / "samples"
-    each = [target for target in prompts for _ in range(settings.per_prompt)]
-    journal = SampleJournal(folder / f"rank-{fabric.global_rank}.jsonl")
-    fabric.barrier()
-    done = {sample.number for sample in read_samples(folder)}
-    fabric.barrier()
-    share = write_share(
-        model,
-        each,
-        done,
-        journal,
-        build(config.sampling, align=settings.align),
-        seed=1000 * config.seed + config.iteration,
-        batch_size=settings.batch_size,
-        max_patches=settings.max_patches,
-        rank=fabric.global_rank,
-        ranks=fabric.world_size,
-    )
-    missing = len(range(fabric.global_rank, len(each) - len(done), fabric.world_size))
-    for _ in track(share, "sampling", total=missing, disable=not fabric.is_global_zero):
-        pass
-    fabric.barrier()
-    return read_samples(folder)
-
-
-def _score(
-    written: Sequence[Sample],
-    prompts: Sequence[PromptGroup],
-    config: DictConfig,
-    out: Path,
-    device: torch.device,
-) -> None:
-    """Write what is found out about each piece, and how much the pieces of a prompt are alike."""
-    if (out / "similarity.parquet").exists():
-        return
-    encoder, judge = (
-        None if name is None else Features(reward.load(name).to(device), out.parent / "features")
-        for name in (config.reward.weights, config.stage.judge)
-    )
-    assert encoder is not None
-    preferences = config.stage.preferences
-    rows, similarities = [], []
-    for target in track(prompts, "scoring"):
-        own = [sample for sample in written if sample.target == target.name]
-        scored, similarity = score_group(
-            own, target, encoder, judge, preferences.max_similarity, preferences.max_misaligned
+    def _score(
+        self, written: Sequence[Sample], prompts: Sequence[PromptGroup], trainer: L.Trainer
+    ) -> None:
+        """Write a row for each piece, and the similarity of the pieces of each prompt."""
+        if (self.folder / "similarity.parquet").exists():
+            return
+        encoder, judge = (
+            None if encoder is None else self._cached(encoder, trainer)
+            for encoder in (self.encoder, self.judge)
         )
-        rows += scored
-        similarities.append(similarity._asdict())
-    if all(row["score"] is None for row in rows):
-        raise UserError(
-            f"none of the {len(rows)} pieces can be read; draw misaligned bars again "
-            "(stage.samples.align=enforce) or train the policy for longer"
-        )
-    write_rows(rows, out / "scores.parquet")
-    write_rows(similarities, out / "similarity.parquet")
-
-
-def _prefer(written: Sequence[Sample], config: DictConfig, out: Path) -> None:
-    settings = config.stage.preferences
-    scored = read_rows(out / "scores.parquet")
-    candidates = [
-        Candidate(
-            number=row["number"],
-            prompt=row["target"],
-            score=LOWEST if row["score"] is None else row["score"],
-            excluded=row["excluded"],
-        )
-        for row in scored
-    ]
-    texts = {sample.number: sample.text for sample in written}
-    rows = [
-        {
-            "number": piece.number,
-            "group": group,
-            "role": role,
-            "prompt": piece.prompt,
-            "score": piece.score,
-            "text": texts[piece.number],
-        }
-        for group, preferences in enumerate(groups(candidates, settings.fraction, settings.pairing))
-        for role, pieces in preferences._asdict().items()
-        for piece in pieces
-    ]
-    if not rows:
-        raise UserError(
-            "no piece may be chosen: "
-            + "; ".join(sorted({row["excluded"] for row in scored if row["excluded"]}))
-            + "; sample more pieces (stage.samples.per_prompt) or closer to the likeliest character"
-        )
-    write_rows(rows, out / "preferences.parquet")
-
-
-def _report(
-    model: NotaGen,
-    policy: str,
-    written: Sequence[Sample],
-    held_out: Dataset,
-    config: DictConfig,
-    out: Path,
-    *,
-    prompted: bool,
-) -> None:
-    if (out / "report.md").exists():
-        return
-    real = validation_pieces(held_out, model.config.patch_length, prompted)
-    scored = read_rows(out / "scores.parquet")
-    before = earlier(out, config.iteration)
-    line = figures(
-        policy,
-        scored,
-        read_rows(out / "similarity.parquet"),
-        config.stage.preferences.max_similarity,
-        likelihood(model, real).bits_per_character,
-        before,
-    )
-    write_text(json.dumps(line, indent=1) + "\n", out / "report.json")
-    shown = examples(scored, {sample.number: sample.text for sample in written})
-    bounds = Bounds(**plain(config.stage.bounds))
-    write_text(write_page([*before, line], bounds, shown), out / "report.md")
-
-
-def check_settings(fabric: L.Fabric, config: DictConfig, policy: str, out: Path) -> None:
-    """Keep what the steps before training were run with; refuse to go on with something else.
-
-    Raises:
-        UserError: naming the first key that differs.
-    """
-    settings: dict[str, Any] = {
-        "seed": config.seed,
-        "policy": policy,
-        "corpus": config.corpus.prepared,
-        "reward": config.reward.weights,
-        "judge": config.stage.judge,
-        "where": config.stage.data.where,
-        **{f"sampling.{name}": value for name, value in plain(config.sampling).items()},
-        **{f"stage.samples.{name}": value for name, value in plain(config.stage.samples).items()},
-        **{f"stage.preferences.{n}": value for n, value in plain(config.stage.preferences).items()},
-    }
-    path = out / "settings.json"
-    if fabric.is_global_zero and not path.exists():
-        out.mkdir(parents=True, exist_ok=True)
-        write_text(json.dumps(settings, indent=1) + "\n", path)
-    fabric.barrier()
-    begun: dict[str, Any] = json.loads(path.read_text())
-    for name in begun | settings:  # in their order
-        before, now = begun.get(name), settings.get(name)
-        if now != before:
-            raise UserError(
-                f"{out} was begun with {name}={before} and cannot go on with {now}; "
-                "set it back, name another run (run=NAME), or remove the folder"
+        assert encoder is not None
+        rows, similarities = [], []
+        for group in track(prompts, "scoring"):
+            own = [sample for sample in written if sample.target == group.name]
+            scored, similarity = score_group(
+                own,
+                group,
+                encoder,
+                judge,
+                self.preferences.max_similarity,
+                self.preferences.max_misaligned,
             )
+            rows += scored
+            similarities.append(similarity._asdict())
+        if all(row["score"] is None for row in rows):
+            raise UserError(
+                f"none of the {len(rows)} pieces can be read; draw misaligned bars again "
+                "(sampling.align=enforce) or train the policy for longer"
+            )
+        write_rows(rows, self.folder / "scores.parquet")
+        write_rows(similarities, self.folder / "similarity.parquet")
 
+    def _cached(self, encoder: Any, trainer: L.Trainer) -> Features:
+        if isinstance(encoder, nn.Module):
+            encoder = encoder.to(trainer.strategy.root_device)
+        return Features(encoder, self.folder.parent / "features")
 
-def write_rows(
-    rows: Sequence[Mapping[str, Any]], path: Path, facts: Mapping[str, str] | None = None
-) -> None:
-    """Write rows to a Parquet file, with facts that say what they were made from."""
-    table = pa.Table.from_pylist([dict(row) for row in rows]).replace_schema_metadata(facts)
-    with replacing(path) as unfinished:
-        pq.write_table(table, unfinished)
+    def _report(
+        self, model: NotaGen, written: Sequence[Sample], held_out: Dataset, *, prompted: bool
+    ) -> None:
+        if (self.folder / "report.md").exists():
+            return
+        real = validation_pieces(held_out, model.config.patch_length, prompted)
+        scored = read_rows(self.folder / "scores.parquet")
+        before = earlier(self.folder, self.number)
+        line = figures(
+            self.policy,
+            scored,
+            read_rows(self.folder / "similarity.parquet"),
+            self.preferences.max_similarity,
+            likelihood(model, real).bits_per_character,
+            before,
+        )
+        write_text(json.dumps(line, indent=1) + "\n", self.folder / "report.json")
+        shown = examples(scored, {sample.number: sample.text for sample in written})
+        page = write_page([*before, line], self.bounds, shown)
+        write_text(page, self.folder / "report.md")
 
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of a Parquet file."""
-    rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
-    return rows
-
-
-def read_facts(path: Path) -> dict[str, str]:
-    """What the rows of a Parquet file were made from."""
-    facts = pq.read_schema(path).metadata
-    return {key.decode(): value.decode() for key, value in facts.items()}
-
-
-def write_text(text: str, path: Path) -> None:
-    """Write a text file."""
-    with replacing(path) as unfinished:
-        unfinished.write_text(text)
-
-
-def store_reference(
-    fabric: L.Fabric, trainer: L.Trainer, stage: L.LightningModule, data: DPOData, out: Path
-) -> None:
-    """Compute the log-probability of each preferred or rejected piece under the policy as it is.
-
-    They are kept with hashes of pieces and weights, and computed again only where these differ.
-    """
-    path = out / "reference.parquet"
-    pieces = (out / "preferences.parquet").read_bytes()
-    facts = {
-        "pieces": hashlib.sha256(pieces).hexdigest(),
-        "weights": weights.fingerprint(stage.state_dict()),
-    }
-    known = path.exists() and read_facts(path) == facts
-    fabric.barrier()
-    if known:
-        return
-    trainer.limit_predict_batches = 1.0  # all: also where fast_dev_run says one
-    predicted = trainer.predict(stage, datamodule=data)
-    assert predicted is not None
-    if fabric.is_global_zero:
-        rows = [
-            {"number": number, "log_prob": float(log_prob)}
-            for number, log_prob in zip(data.pieces, predicted, strict=True)
+    def _choose(self, written: Sequence[Sample]) -> None:
+        """Write the chosen and the rejected pieces of each group."""
+        scored = read_rows(self.folder / "scores.parquet")
+        candidates = [
+            Candidate(
+                number=row["number"],
+                prompt=row["target"],
+                score=LOWEST if row["score"] is None else row["score"],
+                excluded=row["excluded"],
+            )
+            for row in scored
         ]
-        write_rows(rows, path, facts)
-    fabric.barrier()
+        texts = {sample.number: sample.text for sample in written}
+        settings = self.preferences
+        chosen = groups(candidates, settings.fraction, settings.pairing)
+        rows = [
+            {
+                "number": piece.number,
+                "group": group,
+                "role": role,
+                "prompt": piece.prompt,
+                "score": piece.score,
+                "text": texts[piece.number],
+            }
+            for group, preferences in enumerate(chosen)
+            for role, pieces in preferences._asdict().items()
+            for piece in pieces
+        ]
+        if not rows:
+            reasons = sorted({row["excluded"] for row in scored if row["excluded"]})
+            raise UserError(
+                f"no piece may be chosen: {'; '.join(reasons)}; sample more pieces "
+                "(stage.samples.per_prompt) or closer to the likeliest character"
+            )
+        write_rows(rows, self.folder / "preferences.parquet")
+
+    def _on_first_rank(self, trainer: L.Trainer, step: Any) -> None:
+        """Run a step on the first rank while the others wait; its error is raised on all."""
+        problem = None
+        if trainer.is_global_zero:
+            try:
+                step()
+            except UserError as error:
+                problem = str(error)
+        if (problem := trainer.strategy.broadcast(problem)) is not None:
+            raise UserError(problem)
+
+    def _check_settings(self, trainer: L.Trainer) -> None:
+        """Keep the settings beside the pieces; refuse to go on with others.
+
+        Raises:
+            UserError: it names the first key that differs.
+        """
+        settings: dict[str, Any] = {
+            "seed": self.seed,
+            "policy": self.policy,
+            "corpus": str(self.corpus),
+            "reward": reward.identity(self.encoder),
+            "judge": reward.identity(self.judge),
+            "where": self.where,
+            **{f"sampling.{name}": value for name, value in asdict(self.sampling).items()},
+            **{f"stage.samples.{name}": value for name, value in asdict(self.samples).items()},
+            **{f"stage.preferences.{n}": value for n, value in asdict(self.preferences).items()},
+        }
+        path = self.folder / "settings.json"
+        if trainer.is_global_zero and not path.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_text(json.dumps(settings, indent=1) + "\n", path)
+        trainer.strategy.barrier()
+        begun: dict[str, Any] = json.loads(path.read_text())
+        for name in begun | settings:  # in their order
+            before, now = begun.get(name), settings.get(name)
+            if now != before:
+                raise UserError(
+                    f"{self.folder} was begun with {name}={before} and cannot go on with {now}; "
+                    "set it back, name another run (run=NAME), or remove the folder"
+                )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import Any, Final, Literal, NamedTuple
 
@@ -14,6 +15,24 @@ published."""
 
 LOWEST: Final = -1.0
 """The score of a piece that cannot be read: the lowest a cosine has, so it is rejected first."""
+
+
+@dataclass(frozen=True)
+class PairSettings:
+    """Which of a policy's pieces make pairs (paper, section 3.3).
+
+    Attributes:
+        fraction: of the pieces of a prompt, how many are chosen, and how many rejected.
+        max_similarity: cosine with a real piece above which a piece is a copy and is not chosen.
+        max_misaligned: fraction of bars misaligned in the first draft above which a piece is not
+            chosen; matters with ``sampling.align=enforce`` only, since others are excluded anyway.
+        pairing: see :data:`Pairing`.
+    """
+
+    fraction: float
+    max_similarity: float
+    max_misaligned: float
+    pairing: Pairing
 
 
 class Candidate(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,23 @@ from notagen.data.pieces import prompt_of
 from notagen.errors import UserError
 from notagen.generation import FinishReason, Sampling, generate
 from notagen.model import NotaGen
+
+
+@dataclass(frozen=True)
+class RolloutSettings:
+    """How many pieces a policy writes for an iteration.
+
+    Attributes:
+        per_prompt: pieces for each prompt.
+        min_real: real pieces a prompt must have to be used.
+        batch_size: pieces written at a time.
+        max_patches: length at which a piece that does not end is stopped, in patches.
+    """
+
+    per_prompt: int
+    min_real: int
+    batch_size: int
+    max_patches: int
 
 
 class PromptGroup(NamedTuple):

@@ -8,7 +8,8 @@ inputs of the char level, D = hidden size.
 
 # No `from __future__ import annotations` here: huggingface_hub 2.4 makes `config` of the dictionary
 # in config.json only where the annotation of `__init__` is the class itself, not its name.
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
@@ -80,6 +81,20 @@ class NotaGen(
                 checkpointing=checkpointing,
             )
         )
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """Plain values from which :meth:`of_sizes` makes such a model again, adapters included."""
+        lora = None if self.lora is None else asdict(self.lora)
+        return {"config": asdict(self.config), "lora": lora}
+
+    @classmethod
+    def of_sizes(cls, sizes: Mapping[str, Any]) -> Self:
+        """A model with random weights, as large as the one whose :attr:`sizes` these are."""
+        model = cls(ModelConfig(**sizes["config"]))
+        if sizes["lora"] is not None:
+            model.adapt(LoRAConfig(**sizes["lora"]))
+        return model
 
     def forward(
         self, patches: Tensor, lengths: Sequence[int] | Tensor, char_chunk: int | None = None

@@ -27,7 +27,6 @@ from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from notagen.atomic import replacing
 from notagen.errors import UserError
 from notagen.model import shards
-from notagen.model.config import LoRAConfig, ModelConfig
 from notagen.model.notagen import NotaGen
 
 _HUB_FOLDER: Final = re.compile(r"[\w.-]+/[\w.-]+(?<!\.pth)(?<!\.ckpt)")
@@ -47,9 +46,9 @@ def load(name: str) -> NotaGen:
         UserError: there are no weights of that name, or they are not NotaGen's.
     """
     path = Path(name)
-    with _explaining(name):
+    with explaining(name):
         if path.suffix == ".ckpt" and path.exists():
-            return _from_checkpoint(path)
+            return load_checkpoint(path)
         if path.is_file():
             return NotaGen.from_published(path)
         if (path / "config.json").is_file():
@@ -80,7 +79,9 @@ def load_into(model: NotaGen, name: str, sizes: Mapping[str, Mapping[str, Any]])
     found, wanted = asdict(other.config), asdict(model.config)
     if any(found[key] != wanted[key] for key in _SIZES):
         fitting = [
-            known for known, size in sizes.items() if all(size[key] == found[key] for key in _SIZES)
+            known
+            for known, size in sizes.items()
+            if all(size.get(key) == found[key] for key in _SIZES)
         ]
         listed = ", ".join(f"{key} {found[key]}" for key in _SIZES if found[key] != wanted[key])
         choice = " or ".join(f"model={known}" for known in fitting) or "the sizes it has"
@@ -105,14 +106,6 @@ def save(model: NotaGen, out: Path) -> None:
         model.save_whole(out)
 
 
-def describe(model: NotaGen) -> dict[str, Any]:
-    """Sizes of a model and its adapters, for a checkpoint that :func:`load` can read."""
-    return {
-        "config": asdict(model.config),
-        "lora": None if model.lora is None else asdict(model.lora),
-    }
-
-
 def fingerprint(weights: Mapping[str, Tensor], sizes: str = "") -> str:
     """SHA-256 of weights, their names, and a description of the model's sizes; hexadecimal."""
     digest = hashlib.sha256(sizes.encode())
@@ -122,21 +115,28 @@ def fingerprint(weights: Mapping[str, Tensor], sizes: str = "") -> str:
     return digest.hexdigest()
 
 
-def _from_checkpoint(path: Path) -> NotaGen:
+def load_checkpoint(path: Path, kind: type[NotaGen] = NotaGen) -> NotaGen:
+    """Load the backbone out of a training checkpoint, in evaluation mode; adapters are merged.
+
+    Args:
+        path: a ``.ckpt``, a file or a folder of shards.
+        kind: the class of the backbone, where it is one of your own.
+
+    Raises:
+        KeyError: it is no checkpoint of a language model.
+    """
     checkpoint = read_checkpoint(path)
-    backbone = checkpoint["backbone"]
-    model = NotaGen(ModelConfig(**backbone["config"]))
-    states = {
-        key.removeprefix("model."): weight
-        for key, weight in checkpoint["state_dict"].items()
-        if key.startswith("model.")
-    }
-    if backbone["lora"] is None:
-        model.load_state_dict(states)
-        return model.eval()
-    model.adapt(LoRAConfig(**backbone["lora"]))
-    model.load_state_dict(states)
-    model.merge_adapters()
+    model = kind.of_sizes(checkpoint["hyper_parameters"]["sizes"])
+    prefix = "model."
+    model.load_state_dict(
+        {
+            key.removeprefix(prefix): weight
+            for key, weight in checkpoint["state_dict"].items()
+            if key.startswith(prefix)
+        }
+    )
+    if model.lora is not None:
+        model.merge_adapters()
     return model.eval()
 
 
@@ -165,7 +165,7 @@ def _download(repository: str, file: str) -> str:
 
 
 @contextmanager
-def _explaining(name: str) -> Iterator[None]:
+def explaining(name: str) -> Iterator[None]:
     """Turn the errors of the libraries that read files into a UserError that names the file."""
     try:
         yield

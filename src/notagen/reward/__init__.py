@@ -1,6 +1,6 @@
 """Music encoders and the rewards computed from their features."""
 
 from notagen.reward.encoder import EncoderConfig, MusicEncoder
-from notagen.reward.loading import Encoder, Features, load
+from notagen.reward.loading import Encoder, Features, identity, load
 
-__all__ = ["Encoder", "EncoderConfig", "Features", "MusicEncoder", "load"]
+__all__ = ["Encoder", "EncoderConfig", "Features", "MusicEncoder", "identity", "load"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from hashlib import sha256
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import uuid4
 
 import torch
@@ -105,3 +105,12 @@ class Features:
             # safetensors refuses tensors that share memory, as the rows of one matrix do.
             save_file({key: feature.clone() for key, feature in features.items()}, unfinished)
         self.read.add(path)
+
+
+def identity(encoder: Any) -> str | None:
+    """A short text that tells one encoder from another: of ours, a hash of the weights."""
+    if encoder is None:
+        return None
+    if isinstance(encoder, MusicEncoder):
+        return encoder.fingerprint()[:16]
+    return f"{type(encoder).__module__}.{type(encoder).__qualname__}"

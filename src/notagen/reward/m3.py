@@ -5,8 +5,8 @@ Finding misplaced bars is added here: it teaches a small encoder the order of ba
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -77,9 +77,25 @@ class M3(nn.Module):
             EncoderConfig(layers, hidden_size, feature_size, patch_length, dropout, conv_radius)
         )
         self.encoder.projection.requires_grad_(False)  # fitted when training has ended
+        self.sizes = {
+            "layers": layers,
+            "hidden_size": hidden_size,
+            "feature_size": feature_size,
+            "patch_length": patch_length,
+            "dropout": dropout,
+            "conv_radius": conv_radius,
+            "decoder_layers": decoder_layers,
+            "decoder_size": decoder_size,
+            "patches_per_step": patches_per_step,
+        }
         self.decoder = BarCharDecoder(decoder_layers, decoder_size, hidden_size)
         self.proofreader = nn.Linear(hidden_size, 1)
         self.patches_per_step = patches_per_step
+
+    @classmethod
+    def of_sizes(cls, sizes: Mapping[str, Any]) -> Self:
+        """An M3 with random weights, as large as the one whose ``sizes`` these are."""
+        return cls(**sizes)
 
     def forward(self, excerpts: Tensor, lengths: Sequence[int]) -> M3Output:
         """Hide patches, restore them from their context, and classify the patches to proofread.

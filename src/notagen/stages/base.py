@@ -1,8 +1,10 @@
-"""Stage: what all stages share, an optimizer, a schedule, seeds."""
+"""Stage: the LightningModule that every stage extends."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import lightning as L
 import numpy as np
@@ -14,36 +16,69 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from notagen.data.batches import Batch
+from notagen.model.weights import explaining, read_checkpoint
 
 MakeOptimizer = Callable[[Iterable[tuple[str, nn.Parameter]]], Optimizer]
 MakeSchedule = Callable[[Optimizer], LRScheduler]
 
 
 class Stage(L.LightningModule):
-    """A model being trained.
+    """A model being trained: its optimizer, schedule, random draws and hyperparameters.
+
+    ``STAGE.load_from_checkpoint(path)`` makes the model anew from the sizes that the checkpoint
+    holds.
 
     Args:
-        model: what is trained.
-        optimizer: makes an optimizer of named parameters.
-        schedule: makes a schedule, stepped after every step, of that optimizer.
-        seed: of what is drawn in a step: dropout, masks.
+        model: the model to train. One with ``sizes`` and ``of_sizes`` can be loaded from a
+            checkpoint without being given.
+        optimizer: makes an optimizer of named parameters; not needed to validate or predict.
+        schedule: makes a schedule of that optimizer, stepped after every step; None: constant.
+        seed: seed of what a step draws: dropout, masks.
     """
 
     model: nn.Module
+    model_class: ClassVar[Any]  # of a model that is made from a checkpoint's sizes
 
     def __init__(
-        self, model: nn.Module, optimizer: MakeOptimizer, schedule: MakeSchedule, seed: int
+        self,
+        model: nn.Module,
+        optimizer: MakeOptimizer | None = None,
+        schedule: MakeSchedule | None = None,
+        seed: int = 0,
     ) -> None:
         super().__init__()
+        self.save_hyperparameters(ignore=["model", "optimizer", "schedule"], logger=False)
+        self.hparams["sizes"] = getattr(model, "sizes", None)
         self.model = model
         self.make_optimizer = optimizer
         self.make_schedule = schedule
         self.seed = seed
 
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: str | Path, **arguments: Any) -> Self:  # type: ignore[override]
+        """Load a stage in evaluation mode, on the CPU.
+
+        Args:
+            checkpoint_path: a ``.ckpt`` file, or a folder of shards.
+            arguments: of the constructor, in place of those that the checkpoint holds.
+
+        Raises:
+            UserError: the checkpoint is damaged, or of something else.
+        """
+        with explaining(str(checkpoint_path)):
+            contents = read_checkpoint(Path(checkpoint_path))
+            saved = dict(contents["hyper_parameters"])
+            sizes = saved.pop("sizes")
+            if "model" not in arguments:
+                arguments["model"] = cls.model_class.of_sizes(sizes)
+            stage = cls(**{**saved, **arguments})
+            stage.load_state_dict(contents["state_dict"])
+        return stage.eval()
+
     def on_train_batch_start(self, batch: Batch, index: int) -> None:
-        """Seed what is drawn by the place of the batch, so that a resumed run draws the same."""
-        place = (self.seed, self.current_epoch, index, self.global_rank)
-        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
+        """Seed the step's draws by epoch, batch and rank, so that a resumed run draws the same."""
+        entropy = (self.seed, self.current_epoch, index, self.global_rank)
+        torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
 
     @staticmethod
     def mean_over_ranks(number: Tensor) -> Tensor:
@@ -65,14 +100,21 @@ class Stage(L.LightningModule):
             raise FloatingPointError(f"the loss is {mean} at step {self.global_step}")
         return mean
 
+    def export(self, checkpoint: Path, out: Path) -> None:
+        """Write the model of one of this stage's checkpoints to a ``model/`` folder."""
+        raise NotImplementedError
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Optimizer and schedule over all trained parameters."""
+        assert self.make_optimizer is not None, "training needs an optimizer"
         trained = [
             (name, parameter)
             for name, parameter in self.model.named_parameters()
             if parameter.requires_grad
         ]
         optimizer = self.make_optimizer(trained)
+        if self.make_schedule is None:
+            return optimizer
         schedule = self.make_schedule(optimizer)
         return {
             "optimizer": optimizer,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
-import pyarrow.parquet as pq
 import torch
 import torch.utils.data
 from torch import Tensor
@@ -16,12 +16,20 @@ from torch.utils.data import DataLoader
 from notagen.data import storage
 from notagen.data.batches import Batch, Pairs, PieceLoader, ShuffledBatches, pack
 from notagen.data.pieces import prompt_of, validation_pieces
+from notagen.dpo.iteration import Iteration
 from notagen.dpo.loss import LossName, Preference, preference_loss
-from notagen.dpo.pairs import Pair, PreferencePairs
+from notagen.dpo.pairs import Pair, PairSettings, PreferencePairs
+from notagen.dpo.report import Bounds
+from notagen.dpo.rollout import RolloutSettings
+from notagen.dpo.tables import read_facts, read_rows, write_rows
 from notagen.errors import UserError
+from notagen.generation import Sampling
 from notagen.model import NotaGen, predicted
+from notagen.model.config import Level
+from notagen.model.weights import fingerprint
 from notagen.patches import Patches, encode
-from notagen.prompts import Prompt
+from notagen.prompts import Prompt, known_prompts
+from notagen.reward import load
 from notagen.stages.base import MakeOptimizer, MakeSchedule
 from notagen.stages.language_model import LanguageModel
 
@@ -34,8 +42,7 @@ class DPO(LanguageModel):
 
     Args:
         model: the policy, at first equal to the reference.
-        optimizer, schedule: as in pre-training.
-        seed: as in pre-training; nothing is drawn here.
+        optimizer, schedule, freeze: as in pre-training.
         loss_type, beta, dpop_lambda, simpo_gamma: as in :func:`preference_loss`.
         per_character: divide the log-probability of a piece by its number of characters.
         char_chunk: None runs each pair through the model in one pass; a number runs piece after
@@ -45,22 +52,42 @@ class DPO(LanguageModel):
     def __init__(
         self,
         model: NotaGen,
-        optimizer: MakeOptimizer,
-        schedule: MakeSchedule,
-        seed: int,
-        loss_type: LossName,
-        beta: float,
-        dpop_lambda: float,
-        simpo_gamma: float,
-        per_character: bool,
+        optimizer: MakeOptimizer | None = None,
+        schedule: MakeSchedule | None = None,
+        loss_type: LossName = "dpop",
+        beta: float = 0.1,
+        dpop_lambda: float = 10.0,
+        simpo_gamma: float = 1.0,
+        per_character: bool = False,
         char_chunk: int | None = None,
+        freeze: Level | None = None,
     ) -> None:
-        super().__init__(model.eval(), optimizer, schedule, seed, char_chunk)
+        super().__init__(model.eval(), optimizer, schedule, 0, char_chunk, freeze)
         self.loss_type: LossName = loss_type
         self.beta = beta
         self.dpop_lambda = dpop_lambda
         self.simpo_gamma = simpo_gamma
         self.per_character = per_character
+        self.reference: dict[int, float] = {}  # log-probability of each piece, in nats
+
+    def on_train_start(self) -> None:
+        """Compute the log-probabilities under the policy before its first step: the reference's.
+
+        The same :meth:`log_probs` on the same ranks in the same precision as in a step, so that
+        policy and reference tie at first.
+        """
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        self.reference = data.known_reference(resumed=self.trainer.global_step > 0)
+        self.trainer.strategy.barrier()  # before any rank writes what another looks for
+        if self.reference:
+            return
+        precision = self.trainer.precision_plugin
+        with torch.no_grad(), precision.forward_context():
+            for number, piece in data.pieces.items():
+                batch = self.trainer.strategy.batch_to_device(pack([piece]), self.device)
+                self.reference[number] = float(self.log_probs(batch))
+        if self.trainer.is_global_zero:
+            data.keep_reference(self.reference)
 
     def on_train_batch_start(self, batch: Pairs, index: int) -> None:  # type: ignore[override]
         """Draw nothing: a step is a function of weights and pairs."""
@@ -68,7 +95,8 @@ class DPO(LanguageModel):
 
     def training_step(self, batch: Pairs, index: int) -> Tensor:  # type: ignore[override]
         """Mean loss of the pairs."""
-        policy, reference = self.log_probs(batch), batch.reference
+        policy = self.log_probs(batch)
+        reference = policy.new_tensor([self.reference[n] for n in batch.numbers.tolist()])
         if self.per_character:
             characters = self._characters(batch)
             policy, reference = policy / characters, reference / characters
@@ -91,12 +119,6 @@ class DPO(LanguageModel):
         self.log("train/loss", mean, prog_bar=True, batch_size=len(batch.prompts))
         self._log(batch.prompts, found, policy.detach(), reference)
         return loss
-
-    def predict_step(self, batch: Batch, index: int) -> Tensor:
-        """Log-probability of each piece, float64 [pieces], in nats."""
-        # FSDP2 keeps buffers, which training could not write to if they came of inference mode.
-        with torch.inference_mode(False), torch.no_grad():
-            return self.log_probs(batch).cpu()
 
     def log_probs(self, batch: Batch | Pairs) -> Tensor:
         """Log-probability of each whole piece, float64 [pieces], in nats.
@@ -144,58 +166,107 @@ class DPO(LanguageModel):
 
 
 class DPOData(L.LightningDataModule):
-    """Pairs to train on, and real music to validate on.
+    """Pairs of the policy's own pieces to train on, and real music to validate on.
+
+    Its ``setup`` runs the iteration up to training: the policy samples on the Trainer's own ranks,
+    while its weights are whole.
 
     Args:
-        path: folder of the iteration, with ``preferences.parquet`` and, for training,
-            ``reference.parquet``.
-        corpus: a prepared corpus, for its validation pieces.
+        path: folder of the iteration.
+        iteration: its number, from 1.
+        policy: name of the weights that the stage's model holds at first.
+        corpus: a prepared corpus: real pieces to score by, and to validate on.
+        reward: encodes pieces for the score that makes preferences; anything with
+            ``encode(texts) -> [texts, features]``.
+        judge: name of another music encoder, whose scores are reported only; None for none.
+        sampling: how the policy's characters are drawn.
+        samples, preferences, bounds: see :class:`notagen.dpo.iteration.Iteration`.
         patch_length: the model's context, in patches; a longer piece counts up to there, for
             policy and reference alike.
         batch_size: pairs a step on each rank.
-        seed: of the order of the pairs.
+        seed: of samples and of the order of the pairs.
         where: which pieces of the corpus, as in pre-training.
+
+    Raises:
+        UserError: ``iteration`` is none, or there is no such judge.
     """
 
     def __init__(
         self,
         path: str,
+        iteration: int,
+        policy: str,
         corpus: str,
+        reward: Any,
+        judge: str | None,
+        sampling: Sampling,
+        samples: RolloutSettings,
+        preferences: PairSettings,
+        bounds: Bounds,
         patch_length: int,
         batch_size: int,
         seed: int,
         where: str | None = None,
     ) -> None:
         super().__init__()
+        if iteration < 1:
+            raise UserError(f"iteration={iteration} is none; they are counted from 1")
         self.path = Path(path)
         self.corpus = Path(corpus)
+        self.iteration = Iteration(
+            folder=self.path,
+            number=iteration,
+            policy=policy,
+            corpus=self.corpus,
+            where=where,
+            encoder=reward,
+            judge=None if judge is None else load(judge),
+            sampling=sampling,
+            samples=samples,
+            preferences=preferences,
+            bounds=bounds,
+            seed=seed,
+        )
         self.patch_length = patch_length
         self.batch_size = batch_size
         self.seed = seed
         self.where = where
-        self.rows = pq.read_table(self.path / "preferences.parquet").to_pylist()
-        self.pieces: dict[int, Patches] = {
-            row["number"]: encode(row["text"])[:patch_length] for row in self.rows
-        }
+        self.pieces: dict[int, Patches] = {}
+        self.policy_hash = ""
 
     @property
     def prompted(self) -> bool:
-        """Whether the pieces begin with a prompt."""
-        return any(row["prompt"] for row in self.rows)
+        """Whether the policy takes prompts."""
+        return known_prompts(Path(self.iteration.policy)) != []
 
     @property
     def prompts(self) -> list[Prompt]:
-        """What the policy has been asked for, where it takes prompts: all of the chosen pieces."""
+        """Prompts of the real training pieces; empty for a policy without prompts."""
         return [prompt_of(row) for row in self._real("train")] if self.prompted else []
 
     def setup(self, stage: str | None = None) -> None:
-        """Make the pairs.
+        """Run the iteration up to training, and make the pairs; to validate, do neither.
 
         Raises:
-            UserError: they are fewer than a batch.
+            UserError: see :meth:`Iteration.run`; or there are fewer pairs than a batch.
         """
+        if stage not in ("fit", None):
+            return
         assert self.trainer is not None
-        self.pairs = PreferencePairs(self.rows)
+        policy = cast(DPO, self.trainer.lightning_module).model
+        resumed = self.trainer.ckpt_path is not None
+        if resumed and not (self.path / "preferences.parquet").is_file():
+            raise UserError(
+                f"{self.path} has a checkpoint and no preferences.parquet to go on with; remove "
+                "the folder, or name another run (run=NAME)"
+            )
+        self.iteration.run(policy, self.trainer)
+        if not resumed:
+            self.policy_hash = fingerprint(policy.state_dict())
+        rows = read_rows(self.path / "preferences.parquet")
+        self.pieces = {row["number"]: encode(row["text"])[: self.patch_length] for row in rows}
+        self.prompt_of_piece = {row["number"]: row["prompt"] for row in rows}
+        self.pairs = PreferencePairs(rows)
         if len(self.pairs) < self.batch_size * self.trainer.world_size:
             raise UserError(
                 f"{self.path} has {len(self.pairs)} pairs, fewer than one batch of "
@@ -203,16 +274,35 @@ class DPOData(L.LightningDataModule):
                 "or lower stage.data.batch_size"
             )
 
-    def predict_dataloader(self) -> DataLoader[Patches]:
-        """Every piece once, in the order of the file, whose reference log-probability is asked."""
-        return DataLoader(list(self.pieces.values()), batch_size=1, collate_fn=pack)  # type: ignore[arg-type]
+    def known_reference(self, *, resumed: bool) -> dict[int, float]:
+        """Log-probabilities under the reference where they were computed before; else empty.
+
+        Args:
+            resumed: whether the policy has been trained already, and so is the reference no more.
+
+        Raises:
+            UserError: a resumed run has lost them.
+        """
+        path = self.path / "reference.parquet"
+        if not path.is_file():
+            if resumed:
+                raise UserError(
+                    f"{path} is missing, and the policy is no longer what it was; remove "
+                    f"{self.path / 'checkpoints'} to train from the beginning"
+                )
+            return {}
+        if not resumed and read_facts(path) != self._reference_facts():
+            return {}  # of other pieces or weights
+        return {row["number"]: row["log_prob"] for row in read_rows(path)}
+
+    def keep_reference(self, log_probs: Mapping[int, float]) -> None:
+        """Write the reference's log-probabilities, with hashes of pieces and weights."""
+        rows = [{"number": number, "log_prob": value} for number, value in log_probs.items()]
+        write_rows(rows, self.path / "reference.parquet", self._reference_facts())
 
     def train_dataloader(self) -> PieceLoader:
         """Batches of pairs, all once before any comes again."""
         assert self.trainer is not None
-        reference = pq.read_table(self.path / "reference.parquet").to_pylist()
-        self.reference = {row["number"]: row["log_prob"] for row in reference}
-        self.prompt_texts = {row["number"]: row["prompt"] for row in self.rows}
         batches = ShuffledBatches(
             len(self.pairs),
             self.batch_size,
@@ -229,11 +319,17 @@ class DPOData(L.LightningDataModule):
 
     def _collate(self, pairs: Sequence[Pair]) -> Pairs:
         numbers = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
+        batch = pack([self.pieces[number] for number in numbers])
         return Pairs(
-            *pack([self.pieces[number] for number in numbers])[:2],
-            reference=torch.tensor([self.reference[n] for n in numbers], dtype=torch.float64),
-            prompts=[self.prompt_texts[pair.chosen] for pair in pairs],
+            batch.patches,
+            batch.lengths,
+            numbers=torch.tensor(numbers),
+            prompts=[self.prompt_of_piece[pair.chosen] for pair in pairs],
         )
+
+    def _reference_facts(self) -> dict[str, str]:
+        pieces = (self.path / "preferences.parquet").read_bytes()
+        return {"pieces": hashlib.sha256(pieces).hexdigest(), "weights": self.policy_hash}
 
     def _real(self, split: str) -> Any:
         return storage.read(self.corpus, split, self.where)

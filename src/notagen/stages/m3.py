@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torchmetrics.classification import BinaryAUROC
 
 from notagen.data.batches import Batch
 from notagen.data.datamodule import CorpusData
+from notagen.errors import UserError
 from notagen.metrics.bits import BitsPerCharacter
 from notagen.model import weights
 from notagen.patches import PAD
@@ -29,33 +31,51 @@ class M3Stage(Stage):
 
     Args:
         model: the encoder and what trains it.
-        optimizer: makes an optimizer of named parameters.
-        schedule: makes a schedule, stepped after every step, of that optimizer.
-        seed: of the masks.
+        optimizer, schedule, seed: as for :class:`Stage`; ``seed`` draws the masks, too.
         contrasts: training pieces that the projection is fitted to.
         shrinkage: of the projection, see :func:`notagen.reward.projection.fit`.
+
+    Raises:
+        UserError: the model is another.
     """
 
     model: M3
+    model_class: ClassVar[type[M3]] = M3
 
     def __init__(
         self,
         model: M3,
-        optimizer: MakeOptimizer,
-        schedule: MakeSchedule,
-        seed: int,
-        contrasts: int,
-        shrinkage: float,
+        optimizer: MakeOptimizer | None = None,
+        schedule: MakeSchedule | None = None,
+        seed: int = 0,
+        contrasts: int = 600,
+        shrinkage: float = 0.3,
     ) -> None:
         super().__init__(model, optimizer, schedule, seed)
+        if not isinstance(model, M3):
+            raise UserError("stage=m3 trains an M3; leave out model=, or choose model=m3")
         self.contrasts = contrasts
         self.shrinkage = shrinkage
         self.validation_bits = BitsPerCharacter()
-        self.validation_doubts = BinaryAUROC()
+        self.validation_auroc = BinaryAUROC()
+
+    def configure_model(self) -> None:
+        """Refuse FSDP, which this model does not know.
+
+        Raises:
+            UserError: the strategy would shard the weights.
+        """
+        if self.device_mesh is not None:
+            raise UserError("stage=m3 fits on any device whole; use trainer=ddp")
+
+    def forward(self, batch: Batch) -> M3Output:
+        """Losses of a batch of excerpts, whose patches are hidden at random."""
+        output: M3Output = self.model(batch.patches, batch.lengths.tolist())
+        return output
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Mean negative log-likelihood of a hidden character and of a bar's place, in nats."""
-        loss = _loss(self.model(batch.patches, batch.lengths.tolist()))
+        loss = _loss(self(batch))
         mean = self.finite_mean(loss)
         self.log("train/loss", mean, prog_bar=True)
         return loss
@@ -64,19 +84,20 @@ class M3Stage(Stage):
         """Log the loss, the bits per hidden character, and how well misplaced bars are told."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_VALIDATION_SEED + index)
-            output: M3Output = self.model(batch.patches, batch.lengths.tolist())
+            output = self(batch)
         self.validation_bits.update(output.nll, output.patches)
-        self.validation_doubts.update(output.misplaced_logits, output.misplaced_labels.int())
+        self.validation_auroc.update(output.misplaced_logits, output.misplaced_labels.int())
         pieces = len(batch.lengths)
         self.log("val/loss", _loss(output), batch_size=pieces, sync_dist=True)
         self.log("val/bits_per_character", self.validation_bits, prog_bar=True)
-        self.log("val/misplaced_auroc", self.validation_doubts, prog_bar=True)
+        self.log("val/misplaced_auroc", self.validation_auroc, prog_bar=True)
 
     def export(self, checkpoint: Path, out: Path) -> None:
         """Write the encoder of one of this stage's checkpoints, its projection fitted."""
         self.load_state_dict(weights.read_checkpoint(checkpoint)["state_dict"])
         encoder = self.model.encoder.cpu().eval()
-        contrasts = self.trainer.datamodule.contrasts(self.contrasts)  # type: ignore[attr-defined]
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        contrasts = data.contrasts(self.contrasts)
         projection.fit(
             encoder,
             [contrast.real for contrast in contrasts],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.strategies.strategy import Strategy
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.constants import default_pg_timeout
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
@@ -28,11 +30,18 @@ class FullySharded(ModelParallelStrategy):
     Args:
         save_distributed_checkpoint: write a checkpoint as a folder with a file a rank, which needs
             no rank to hold the whole; else as the one file that other strategies write.
+        timeout: how long a rank waits for another.
     """
 
-    def __init__(self, save_distributed_checkpoint: bool = False) -> None:
+    def __init__(
+        self,
+        save_distributed_checkpoint: bool = False,
+        timeout: timedelta | None = default_pg_timeout,
+    ) -> None:
         super().__init__(
-            tensor_parallel_size=1, save_distributed_checkpoint=save_distributed_checkpoint
+            tensor_parallel_size=1,
+            save_distributed_checkpoint=save_distributed_checkpoint,
+            timeout=timeout,
         )
 
     def setup_environment(self) -> None:

@@ -27,10 +27,12 @@ def is_job() -> bool:
 
 
 def job_folder(out: str) -> str:
-    """A folder below ``out`` for this job alone, named by what is swept.
+    """A folder below ``out`` for this job of a multirun, named by what is swept; else ``out``.
 
     Iterations of DPO have folders of their own already, where the next one finds them.
     """
+    if not is_job():
+        return out
     swept = {key: value for key, value in _swept().items() if key != "iteration"}
     name = ",".join(f"{key}={value}" for key, value in swept.items())
     return f"{out}/{name.replace('/', '_')}" if swept else out
@@ -51,10 +53,24 @@ def check(trainer: Trainer) -> None:
 
 
 def record(numbers: Mapping[str, float | str], out: Path) -> None:
-    """Note what became of this job where the table will look for it."""
+    """Keep the numbers of a job of a multirun where the table will look for them."""
+    if not is_job():
+        return
     hydra = HydraConfig.get()
     row = {**_swept(), **numbers, "folder": str(out)}
     Path(hydra.sweep.dir, f"{hydra.job.num}.json").write_text(json.dumps(row))
+
+
+def failed(error: FloatingPointError, out: Path) -> float:
+    """Record that a job's loss was not finite, so that the others go on; outside a multirun, raise.
+
+    Returns:
+        Infinity, the job's number for sweepers.
+    """
+    if not is_job():
+        raise error
+    record({"failed": str(error)}, out)
+    return float("inf")
 
 
 class ComparisonTable(Callback):

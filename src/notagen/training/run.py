@@ -1,0 +1,154 @@
+"""Run: the folder of one training, the weights it starts from, the checkpoint it resumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os.path import normpath
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import lightning as L
+from torch import nn
+
+from notagen.errors import UserError
+from notagen.model import NotaGen, weights
+from notagen.prompts import Prompt, save_known
+from notagen.training import checkpoints
+
+
+class Exports(Protocol):
+    """A stage, by what a run asks of it."""
+
+    def export(self, checkpoint: Path, out: Path) -> None:
+        """Write the model of one of its checkpoints to a ``model/`` folder."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of one stage.
+
+    Attributes:
+        out: folder of the stage.
+        start: name of the weights it starts from; None for random ones.
+        checkpoint: the checkpoint it resumes; None for a new run.
+        complete: whether its weights are there already.
+    """
+
+    out: Path
+    start: str | None
+    checkpoint: Path | None
+    complete: bool
+
+    @classmethod
+    def open(
+        cls,
+        out: Path,
+        *,
+        resume: bool | Literal["auto"],
+        init_from: str | None,
+        starts_from: Sequence[str],
+    ) -> Run:
+        """Find the checkpoint to resume and the weights to start from.
+
+        Args:
+            out: folder of the stage.
+            resume: True: from ``last.ckpt``; ``"auto"``: if there is one, and not at all where
+                the stage is complete; False: there must be none.
+            init_from: weights to start from; None: those of the first of ``starts_from``.
+            starts_from: folders beside ``out`` whose ``model/`` the stage may start from.
+
+        Raises:
+            UserError: there is no such checkpoint, or one that would be replaced; or ``resume`` is
+                none of the three; or there are no weights to start from.
+        """
+        if resume not in (True, False, "auto"):
+            raise UserError(f"resume={resume} is not known; choose true, false or auto")
+        last = out / "checkpoints" / "last.ckpt"
+        if resume is True and not last.exists():
+            raise UserError(
+                f"there is nothing to resume: {last} does not exist; leave out resume=true"
+            )
+        if resume is False and last.exists():
+            raise UserError(
+                f"{out} holds an earlier run; go on with it (resume=true) or name another "
+                "(run=NAME)"
+            )
+        return cls(
+            out=out,
+            start=init_from or _predecessor(out.parent, starts_from),
+            checkpoint=last if last.exists() else None,
+            complete=resume == "auto" and (out / "model").is_dir(),
+        )
+
+    @property
+    def source(self) -> str:
+        """Name of what the run goes on from, to be printed."""
+        return str(self.checkpoint or self.start or "random weights")
+
+    def load_start(self, model: nn.Module, sizes: Mapping[str, Mapping[str, Any]]) -> None:
+        """Give a model the weights that the run starts from; a resumed run has its own.
+
+        Raises:
+            UserError: they are of another size, or of another kind of model.
+        """
+        if self.checkpoint is not None or self.start is None:
+            return
+        if not isinstance(model, NotaGen):
+            raise UserError(f"a {type(model).__name__} starts afresh; leave out init_from=")
+        weights.load_into(model, self.start, sizes)
+
+    def check(self, stage: L.LightningModule) -> None:
+        """See that a stage can go on from the checkpoint.
+
+        Raises:
+            UserError: it is damaged, or of another model.
+        """
+        if self.checkpoint is not None:
+            checkpoints.check(self.checkpoint, stage.state_dict())
+
+    def export(
+        self,
+        stage: Exports,
+        trainer: L.Trainer,
+        which: Literal["best", "last"],
+        prompts: Sequence[Prompt],
+    ) -> dict[str, float] | None:
+        """Write the weights of the best or the last checkpoint to ``model/``, on the first rank.
+
+        Args:
+            stage: as trained.
+            trainer: that trained it.
+            which: the last stands in for a best one that was never validated.
+            prompts: of the training pieces, kept beside the weights.
+
+        Returns:
+            The numbers of the checkpoint's validation, and its step; None on other ranks and
+            after a dry run.
+        """
+        if not trainer.is_global_zero:
+            return None
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            print("one step of everything ran; nothing was kept")
+            return None
+        folder = self.out / "checkpoints"
+        best, last = folder / "best.ckpt", folder / "last.ckpt"
+        kept = best if which == "best" and best.exists() else last
+        stage.export(kept, self.out / "model")
+        save_known(prompts, self.out / "model")
+        print(f"weights: {self.out / 'model'}\ncurves: tensorboard --logdir {self.out}")
+        return checkpoints.numbers(kept)
+
+
+def _predecessor(run: Path, starts_from: Sequence[str]) -> str | None:
+    """The weights of the first stage that is there."""
+    # ".." is taken off the name: the folder of this run need not be there yet.
+    candidates = [Path(normpath(run / name / "model")) for name in starts_from]
+    found = next((path for path in candidates if path.is_dir()), None)
+    if found is None and candidates:
+        raise UserError(
+            "this stage goes on from other weights, and there are none at "
+            f"{' or '.join(map(str, candidates))}; train that stage first with the same run=, "
+            "or give init_from="
+        )
+    return None if found is None else str(found)
