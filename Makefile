@@ -40,8 +40,8 @@ CORPUS := datasets/chorales
 RUN := runs/quickstart
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart chain dpo-demo test lint format types test-slow test-scale test-newest \
-	test-lowest lock wheel clean
+.PHONY: help quickstart chain dpo-demo test lint format types test-slow test-processors test-scale \
+	test-newest test-lowest lock wheel clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -122,6 +122,9 @@ types: $(VENV)/dev ## Check types
 
 test-slow: $(VENV)/dev ## The tests that take minutes: every chorale there and back, 15 keys of every piece
 	$(BIN)/python -m pytest -m slow
+
+test-processors: $(VENV)/dev ## The tests of model and writing as on other processors: instructions, threads, numba (10 min)
+	$(BIN)/python tests/processors.py
 
 test-scale: $(VENV)/dev ## The tests of engine=ray, on two local workers
 	$(BIN)/$(INSTALL) --python $(BIN)/python $(LOCKED) --editable '.[dev,scale]'

@@ -17,6 +17,7 @@ from notagen.iteration import samples
 from notagen.iteration.samples import Journal
 from notagen.patches import encode
 from notagen.weights import load
+from scripted import scripted
 
 ROLES = ("chosen", "rejected")
 
@@ -154,12 +155,12 @@ def test_other_settings_are_refused_by_name(whole, folder, corpus):
         train(*overrides(folder, corpus, "one", "iteration=2"))
 
 
-def test_ranks_share_the_pieces_and_write_the_same_ones(folder, tmp_path):
+def test_ranks_share_the_pieces_and_write_the_same_ones(tmp_path):
     from notagen.generation import Sampling
     from notagen.iteration.samples import write_share
     from notagen.iteration.targets import Target
 
-    model = load(str(folder / "runs/one/finetune/model"))
+    model = scripted()
     asked = [Target("", "", [])] * 5
     settings = (Sampling(align="off"), 3, 2, 12)
     journals = [Journal(tmp_path / f"rank-{rank}.jsonl") for rank in range(2)]
