@@ -3,14 +3,45 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# The one place that pins torch: a version whose set-up was timed. pyproject.toml says what works.
-TORCH := torch==2.13.0
+
+# uv installs the versions that requirements.lock names; pyproject.toml says which others work.
+# The build of torch: cpu, auto or what else `uv pip install --torch-backend` takes.
+TORCH_BACKEND :=
+# The version of torch for `make lock` and `make test-newest`. A newer one is asked for by name,
+# TORCH=2.14.0, since without a CPU build of it they would fetch gigabytes of CUDA.
+TORCH := $(shell sed -n 's/^torch==//p' requirements.lock)
+
+INSTALL := uv pip install --quiet $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND))
+LOCKED := --constraints requirements.lock --build-constraints requirements.lock
+
+# uv does not read pip's settings: what the environment sets for pip is passed on to uv.
+ifdef PIP_INDEX_URL
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
+ifdef PIP_EXTRA_INDEX_URL
+export UV_INDEX ?= $(PIP_EXTRA_INDEX_URL)
+export UV_INDEX_STRATEGY ?= unsafe-best-match# as pip does: the best version of all indexes
+endif
+ifdef PIP_FIND_LINKS
+comma := ,
+export UV_FIND_LINKS ?= $(subst $() ,$(comma),$(strip $(PIP_FIND_LINKS)))
+endif
+ifdef PIP_NO_INDEX
+export UV_NO_INDEX ?= $(PIP_NO_INDEX)
+endif
+ifdef PIP_TRUSTED_HOST
+export UV_INSECURE_HOST ?= $(PIP_TRUSTED_HOST)
+endif
+ifdef PIP_CERT
+export SSL_CERT_FILE ?= $(PIP_CERT)
+endif
 
 CORPUS := datasets/chorales
 RUN := runs/quickstart
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart chain dpo-demo test lint format types test-slow test-scale wheel clean
+.PHONY: help quickstart chain dpo-demo test lint format types test-slow test-processors test-scale \
+	test-newest test-lowest lock wheel clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -92,12 +123,38 @@ types: $(VENV)/dev ## Check types
 test-slow: $(VENV)/dev ## The tests that take minutes: every chorale there and back, 15 keys of every piece
 	$(BIN)/python -m pytest -m slow
 
+test-processors: $(VENV)/dev ## The tests of model and writing as on other processors: instructions, threads, numba (10 min)
+	$(BIN)/python tests/processors.py
+
 test-scale: $(VENV)/dev ## The tests of engine=ray, on two local workers
-	$(BIN)/pip install --quiet $(TORCH) --editable '.[dev,scale]'
+	$(BIN)/$(INSTALL) --python $(BIN)/python $(LOCKED) --editable '.[dev,scale]'
 	$(BIN)/python -m pytest -m dist tests/corpus/test_ray.py
 
 .PHONY: roundtrip
 ROUNDTRIP := # --collections bach haydn --limit 10 --folder scores; `--help` lists them
+test-newest: $(BIN)/uv ## The tests on the newest versions that pyproject.toml allows, in .venv-newest
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)-newest
+	$(BIN)/$(INSTALL) --python $(VENV)-newest/bin/python torch==$(TORCH) --editable '.[dev]'
+	$(VENV)-newest/bin/python -m pytest -n 2 -m "not slow and not gpu"
+
+# torch comes first, alone: of 2.13.0 and 2.13.0+cpu the lowest is the one that brings CUDA.
+LOWEST_TORCH = $(shell sed -n 's/.*"torch>=\([0-9.]*\).*/\1/p' pyproject.toml)
+test-lowest: $(BIN)/uv ## The tests on the lowest versions that pyproject.toml allows, in .venv-lowest
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)-lowest
+	$(BIN)/$(INSTALL) --python $(VENV)-lowest/bin/python --no-deps torch==$(LOWEST_TORCH)
+	$(BIN)/$(INSTALL) --python $(VENV)-lowest/bin/python --resolution lowest-direct --editable '.[dev]'
+	$(VENV)-lowest/bin/python -m pytest -n 2 -m "not slow and not gpu"
+
+# From the one index alone: a CPU build of torch found elsewhere would stand in the lock as such.
+# What only a CUDA build of torch needs is left out, so that a CPU build does without.
+lock: $(BIN)/uv ## Refresh requirements.lock; torch stays unless TORCH=2.14.0 names another
+	echo torch==$(TORCH) > $(VENV)/torch.txt
+	env -u UV_FIND_LINKS -u UV_INDEX $(BIN)/uv pip compile --quiet --upgrade --universal \
+		--python-version 3.11 --extra dev --extra scale --constraints $(VENV)/torch.txt \
+		--no-annotate --custom-compile-command 'make lock' \
+		--output-file $(VENV)/requirements.lock pyproject.toml
+	grep -vE '^(nvidia|cuda|triton)' $(VENV)/requirements.lock > requirements.lock
+
 roundtrip: $(VENV)/notagen ## Scores to text and back: what survives, by collection (15 min)
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.roundtrip $(ROUNDTRIP)
 
@@ -114,22 +171,20 @@ time-to-loss: $(VENV)/notagen $(CORPUS)/dataset_dict.json ## Minutes until a nan
 wheel: $(VENV)/dev ## Build the wheel into dist/
 	$(BIN)/python -m build --wheel
 
-clean: ## Remove the environment, prepared corpora and runs
-	rm -rf $(VENV) datasets runs
+clean: ## Remove the environments, prepared corpora and runs
+	rm -rf $(VENV) $(VENV)-newest $(VENV)-lowest datasets runs
 
-$(VENV)/python:
-	@echo "making $(VENV) and installing torch (about a minute)"
+$(BIN)/uv:
+	@echo "making $(VENV)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet $(TORCH)
+	$(BIN)/pip install --quiet uv
+
+$(VENV)/notagen: pyproject.toml requirements.lock | $(BIN)/uv
+	@echo "installing notagen and what it needs (half a minute)"
+	$(BIN)/$(INSTALL) --python $(BIN)/python $(LOCKED) --editable '.[fast]'
 	@touch $@
 
-$(VENV)/notagen: pyproject.toml | $(VENV)/python
-	@echo "installing notagen and what it needs (about a minute)"
-	$(BIN)/pip install --quiet $(TORCH) --editable '.[fast]'
-	@touch $@
-
-$(VENV)/dev: pyproject.toml | $(VENV)/python
-	@echo "installing notagen and what its tests need (about a minute)"
-	$(BIN)/pip install --quiet $(TORCH) --editable '.[dev]'
+$(VENV)/dev: pyproject.toml requirements.lock | $(BIN)/uv
+	@echo "installing notagen and what its tests need (half a minute)"
+	$(BIN)/$(INSTALL) --python $(BIN)/python $(LOCKED) --editable '.[dev]'
 	@touch $@ $(VENV)/notagen

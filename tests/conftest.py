@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,8 @@ from notagen.data import storage
 from notagen.data.storage import Row
 from notagen.notation import Tune
 
-torch.set_num_threads(1)  # several tests run at a time
+# Several tests run at a time; `make test-processors` asks for more.
+torch.set_num_threads(int(os.environ.get("NOTAGEN_TEST_THREADS", "1")))
 
 # The same examples in every run; `pytest --hypothesis-profile=search` looks for new ones.
 settings.register_profile("same", derandomize=True)

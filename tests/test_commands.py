@@ -47,14 +47,14 @@ def test_what_must_be_given_is_named(run, capfd):
     assert "no key weights" not in error
 
 
-def test_generate_keeps_every_piece_with_its_outcome(run, weights, capfd):
-    run("generate", f"weights={weights}", "n=2", "out=pieces", "max_patches=40")
+def test_generate_keeps_every_piece_and_says_what_became_of_it(run, weights, capfd):
+    run("generate", f"weights={weights}", "n=2", "out=pieces", "max_patches=40", "form.bars=99")
     lines = Path("pieces/index.jsonl").read_text().splitlines()
     saved = [json.loads(line) for line in lines]
     assert [piece["name"] for piece in saved] == ["piece-001", "piece-002"]
     for piece in saved:
         assert Path("pieces", piece["name"] + ".txt").exists()
-        # An untrained model writes no score; the reason is kept and shown.
+        # Not in 40 patches; the reason is kept and shown.
         assert piece["ending"] == "too long"
     assert "complete pieces: 0 of 2" in capfd.readouterr().out
 

@@ -213,7 +213,7 @@ def test_a_sweep_leaves_a_table(run, corpus, capfd):
         assert float(row["val/bits_per_character"]) > 0
         assert Path(row["folder"], "model/model.safetensors").exists()
     assert rows[0]["folder"] == "runs/swept/pretrain/optimizer.lr=0.01"
-    assert "the loss is nan" in rows[2]["failed"]
+    assert "the loss is" in rows[2]["failed"], "nan or inf"
     assert table.read_text().splitlines()[0].startswith("optimizer.lr,val/loss")
     assert f"table: {table}" in capfd.readouterr().out
 

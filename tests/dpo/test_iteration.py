@@ -16,6 +16,7 @@ from notagen.dpo.rollout import SampleJournal, read_samples
 from notagen.model.weights import load
 from notagen.patches import encode
 from tests.helpers.iterations import GIVEN, PIECES, SHARE, give_samples, overrides, random_start
+from tests.helpers.scripted import scripted
 
 ROLES = ("chosen", "rejected")
 
@@ -153,11 +154,10 @@ def test_other_settings_are_refused_by_name(whole, folder, corpus):
         train(*overrides(folder, corpus, "one", "iteration=2"))
 
 
-def test_ranks_share_the_pieces_and_write_the_same_ones(folder, tmp_path):
-    from notagen.dpo.rollout import PromptGroup, write_share
+def test_ranks_share_the_pieces_and_write_the_same_ones(tmp_path):
     from notagen.generation import Sampling
 
-    model = load(str(folder / "runs/one/finetune/model"))
+    model = scripted()
     asked = [PromptGroup("", "", [])] * 5
     settings = (Sampling(align="off"), 3, 2, 12)
     journals = [SampleJournal(tmp_path / f"rank-{rank}.jsonl") for rank in range(2)]

@@ -18,6 +18,12 @@ def filtered(probabilities, top_k, top_p, temperature):
     return result
 
 
+def well_apart(rows):
+    """Logits [rows, 128] that are steps of 1/16 in some order."""
+    torch.manual_seed(0)
+    return torch.stack([torch.randperm(128) / 16 for _ in range(rows)])
+
+
 @pytest.mark.parametrize("temperature_first", [False, True])
 def test_frequencies_are_those_of_either_order(temperature_first):
     torch.manual_seed(0)
@@ -37,8 +43,7 @@ def test_frequencies_are_those_of_either_order(temperature_first):
 @pytest.mark.parametrize("temperature_first", [False, True])
 def test_rows_drawn_together_are_those_drawn_alone(temperature_first):
     sampling = Sampling(temperature_first=temperature_first)
-    torch.manual_seed(0)
-    logits = torch.randn(200, 128) * 3
+    logits = well_apart(200)
     uniform = np.random.default_rng(0).random(200).tolist()
     alone = [sampling.draw(logits[row, None], uniform[row : row + 1])[0] for row in range(200)]
     assert sampling.draw(logits, uniform) == alone
@@ -56,9 +61,8 @@ def test_rows_drawn_together_are_those_drawn_alone(temperature_first):
 )
 def test_has_numba_draws_what_python_draws(sampling, monkeypatch):
     pytest.importorskip("numba")
-    torch.manual_seed(0)
-    logits = torch.randn(500, 128) * 3
-    logits[:, :64][torch.rand(500, 64) < 0.5] = float("-inf")
+    logits = well_apart(500)
+    logits[:, :64][logits[:, :64] * 16 % 2 == 1] = float("-inf")
     uniform = np.random.default_rng(0).random(500).tolist()
     drawn = sampling.draw(logits, uniform)
     monkeypatch.setattr("notagen.generation.sampling._has_numba", lambda: False)
@@ -67,7 +71,7 @@ def test_has_numba_draws_what_python_draws(sampling, monkeypatch):
 
 
 def test_top_k_of_one_is_greedy():
-    logits = torch.randn(20, 128)
+    logits = well_apart(20)
     greedy = Sampling(top_k=1, top_p=1.0, temperature=1.0)
     uniform = np.random.default_rng(0).random(20)
     assert greedy.draw(logits, uniform) == logits.argmax(-1).tolist()

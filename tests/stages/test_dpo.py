@@ -115,7 +115,7 @@ def gradients(stage: DPO, batches: list[Pairs]) -> dict[str, torch.Tensor]:
 def assert_same(found, expected):
     assert found.keys() == expected.keys()
     for name, gradient in expected.items():
-        torch.testing.assert_close(found[name], gradient, msg=name)
+        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-4, msg=name)
 
 
 def test_two_pairs_at_once_and_accumulated_pull_alike():

@@ -2,6 +2,7 @@ import csv
 from pathlib import Path
 
 import pytest
+import wandb
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -61,6 +62,7 @@ def test_a_missing_library_is_said_in_one_sentence(run, corpus, monkeypatch):
 
 def test_a_stage_is_logged_on_wandb_without_a_network(run, corpus):
     run("train", *small(corpus, "logger=wandb", "logger.wandb.offline=true"))
+    wandb.teardown()  # waits for the process that writes
     [log] = Path("runs/default/pretrain/wandb").glob("offline-run-*/run-*.wandb")
     assert b"val/bits_per_character" in log.read_bytes()
     assert b"sample/text" in log.read_bytes()
@@ -95,6 +97,7 @@ def test_a_sample_is_seen_and_heard_on_wandb(sample, tmp_path):
     logger = WandbRun("one", save_dir=tmp_path, project="notagen", offline=True)
     show(sample, logger, 7)
     logger.finalize("success")
+    wandb.teardown()
     [media] = tmp_path.glob("wandb/offline-run-*/files/media")
     assert {path.suffix for path in media.rglob("*.*")} == {".png", ".wav", ".json"}
 

@@ -7,6 +7,9 @@ from notagen.model.decoding.runner import CudaGraphRunner, LevelRunner
 from notagen.patches import PATCH_SIZE
 from tests.helpers.random_pieces import random_piece
 
+# Sums of one row are taken in another order among others, in machine code, on other processors.
+CLOSE = {"rtol": 0, "atol": 2e-5}
+
 
 @pytest.fixture
 def model(model):
@@ -27,7 +30,10 @@ def decoder_of(model, pieces, **options):
 
 
 def write_greedily(decoder, count):
-    """Append `count` greedy patches to every row, [rows, count, 16]."""
+    """Append `count` greedy patches to every row, [rows, count, 16].
+
+    Only with golden weights, whose second best characters are 0.003 nats or more behind.
+    """
     written = []
     for _ in range(count):
         ids = [decoder.begin_patch().argmax(-1)]
@@ -43,6 +49,21 @@ def forced_log_probs(decoder, patches):
     logits = [decoder.begin_patch()]
     logits += [decoder.next_char(ids) for ids in patches[:, :-1].T]
     return torch.stack(logits, dim=1).log_softmax(-1).gather(2, patches[..., None]).squeeze(2)
+
+
+@pytest.fixture
+def following():
+    """What three rows are made to write, [rows, patches, 16]."""
+    return torch.stack([random_piece(5, seed)[1:] for seed in (4, 5, 6)]).long()
+
+
+def write(decoder, following):
+    """Append these patches, [rows, count, 16]; the log-probability of each character there."""
+    found = []
+    for patches in following.unbind(1):
+        found.append(forced_log_probs(decoder, patches))
+        decoder.push(patches)
+    return torch.stack(found, dim=1)
 
 
 def test_greedy_patches_are_the_published_ones(golden, golden_model, golden_pieces):
@@ -66,7 +87,7 @@ def test_cached_and_uncached_likelihoods_agree(model):
         patches = torch.stack([piece[-back] for piece in pieces]).long()
         expected = torch.stack([nll[-back] for nll in uncached])
         found = -forced_log_probs(decoder, patches) * (patches != 0)
-        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+        torch.testing.assert_close(found, expected, **CLOSE)
         decoder.push(patches)
 
 
@@ -77,7 +98,7 @@ def test_a_row_is_the_same_alone_and_in_a_batch(model):
         alone = decoder_of(model, [piece])
         patches = random_piece(3, seed=9)[[2]].long()
         found = forced_log_probs(together, patches.expand(3, -1))[row]
-        torch.testing.assert_close(found, forced_log_probs(alone, patches)[0], rtol=0, atol=1e-5)
+        torch.testing.assert_close(found, forced_log_probs(alone, patches)[0], **CLOSE)
 
 
 def test_a_prompt_may_come_in_parts(model):
@@ -87,29 +108,30 @@ def test_a_prompt_may_come_in_parts(model):
     parts.prefill(0, piece[5:10])
     parts.push(piece[10:11])
     parts.push(piece[11:12])
-    torch.testing.assert_close(parts.last_hidden, whole.last_hidden, rtol=0, atol=1e-5)
+    torch.testing.assert_close(parts.last_hidden, whole.last_hidden, **CLOSE)
 
 
-def test_a_rewound_row_has_forgotten(model):
+def test_a_rewound_row_has_forgotten(model, following):
     pieces = [random_piece(8, seed=seed) for seed in (1, 2)]
     decoder = decoder_of(model, pieces)
-    first = write_greedily(decoder, 4)
+    first = write(decoder, following[:2])
     decoder.rewind(0, 3)
     decoder.prefill(0, pieces[0][3:])
     decoder.rewind(1, 8)
-    assert torch.equal(write_greedily(decoder, 4), first)
+    torch.testing.assert_close(write(decoder, following[:2]), first, **CLOSE)
     with pytest.raises(ValueError, match="row 1 holds 12 patches"):
         decoder.rewind(1, 13)
 
 
-def test_rows_can_be_left_behind(model):
+def test_rows_can_be_left_behind(model, following):
     pieces = [random_piece(length, seed=length) for length in (6, 9, 12)]
-    expected = write_greedily(decoder_of(model, pieces), 4)
+    expected = write(decoder_of(model, pieces), following)
     decoder = decoder_of(model, pieces)
-    write_greedily(decoder, 2)
+    write(decoder, following[:, :2])
     decoder.keep([2, 0])
     assert decoder.lengths == [14, 8]
-    assert torch.equal(write_greedily(decoder, 2), expected[[2, 0], 2:])
+    found = write(decoder, following[[2, 0], 2:])
+    torch.testing.assert_close(found, expected[[2, 0], 2:], **CLOSE)
 
 
 def test_rows_that_have_ended_their_patch_change_nothing_for_the_others(model):
@@ -122,7 +144,7 @@ def test_rows_that_have_ended_their_patch_change_nothing_for_the_others(model):
     found += [apart.next_char(patches[[0, 2], slot], [0, 2]) for slot in (1, 2)]
     found += [apart.next_char(patches[[2], 3], [2])]
     for one, other, rows in zip(expected, found, [every, every, [0, 2], [0, 2], [2]], strict=True):
-        torch.testing.assert_close(other, one[rows], rtol=0, atol=1e-5)
+        torch.testing.assert_close(other, one[rows], **CLOSE)
 
 
 def test_a_full_context_says_what_to_do(model):
@@ -156,32 +178,36 @@ def test_torch_and_machine_code_agree_for_every_number_of_rows(model, monkeypatc
             plain = decoder_of(model, pieces[:rows])
         for _ in range(2):
             found, expected = (forced_log_probs(way, patches[:rows]) for way in (native, plain))
-            torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+            torch.testing.assert_close(found, expected, **CLOSE)
             native.push(patches[:rows])
             plain.push(patches[:rows])
 
 
-def test_many_rows_are_left_to_torch(model, monkeypatch):
+def test_many_rows_are_left_to_torch(model, following, monkeypatch):
     native = pytest.importorskip("notagen.model.decoding.kernels")
     pieces = [random_piece(length, seed=length) for length in (6, 9, 12)]
-    expected = write_greedily(decoder_of(model, pieces), 3)
+    expected = write(decoder_of(model, pieces), following)
     monkeypatch.setattr(native, "MAX_ROWS", 2)
-    assert torch.equal(write_greedily(decoder_of(model, pieces), 3), expected)
+    monkeypatch.delattr(native, "finish")
+    found = write(decoder_of(model, pieces), following)
+    torch.testing.assert_close(found, expected, **CLOSE)
 
 
-def test_graphs_step_in_tensors_of_one_shape(model, monkeypatch):
+def test_graphs_step_in_tensors_of_one_shape(model, following, monkeypatch):
     """What a CUDA graph would replay, here run without one."""
     pieces = [random_piece(length, seed=length) for length in (6, 9, 12)]
-    expected = write_greedily(decoder_of(model, pieces), 4)
+    expected = write(decoder_of(model, pieces), following)
     monkeypatch.setattr(
         "notagen.model.decoding.decoder.select_runner", lambda *_, **__: CudaGraphRunner
     )
     with torch.compiler.set_stance("force_eager"):
         decoder = decoder_of(model, pieces)
         assert type(decoder._chars) is CudaGraphRunner
-        assert torch.equal(write_greedily(decoder, 2), expected[:, :2])
+        found = write(decoder, following[:, :2])
+        torch.testing.assert_close(found, expected[:, :2], **CLOSE)
         decoder.keep([2, 0])
-        assert torch.equal(write_greedily(decoder, 2), expected[[2, 0], 2:])
+        found = write(decoder, following[[2, 0], 2:])
+        torch.testing.assert_close(found, expected[[2, 0], 2:], **CLOSE)
 
 
 def test_eight_bits_say_nearly_the_same(golden_model, golden_pieces):
