@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from notagen.dpo.rollout import SampleJournal, read_samples
+from notagen.dpo.rollout import PromptGroup, SampleJournal, read_samples, write_share
 from notagen.model.weights import load
 from notagen.patches import encode
 from tests.helpers.iterations import GIVEN, PIECES, SHARE, give_samples, overrides, random_start
