@@ -25,8 +25,8 @@ def test_help_explains_keys_and_choices_without_loading_torch():
     code += "t.main(); assert 'torch' not in sys.modules"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "seed: 0 #" in shown.stdout
-    assert "model=large|medium|nano|small|x" in shown.stdout
-    assert "patch_layers: 3 #" in shown.stdout
+    assert "model=large|m3|medium|nano|small|x" in shown.stdout
+    assert "patch_layers: 3" in shown.stdout
 
 
 def test_an_unknown_option_names_the_choices(run, capfd):

@@ -22,10 +22,6 @@ LAYERS = [
     {"config"},
     {"prepare", "train", "generate", "evaluate", "export", "select", "probe"},
 ]
-KNOWN = {  # until the data module of stage dpo runs the iteration
-    ("notagen.dpo.iteration", "notagen.config"),
-    ("notagen.dpo.iteration", "notagen.stages.dpo"),
-}
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 
 
@@ -59,12 +55,8 @@ def room_of(name: str) -> str:
 @pytest.mark.parametrize("name", sorted(IMPORTS.keys() - {"notagen"}))
 def test_imports_run_downward(name):
     for other in IMPORTS[name]:
-        if room_of(other) != room_of(name) and (name, other) not in KNOWN:
+        if room_of(other) != room_of(name):
             assert LEVEL[room_of(other)] < LEVEL[room_of(name)], f"{name} imports {other}"
-
-
-def test_known_exceptions_are_still_there():
-    assert all(other in IMPORTS[name] for name, other in KNOWN)
 
 
 def test_no_file_imports_itself_through_others():

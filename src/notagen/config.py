@@ -16,7 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, MissingMandatoryValue, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 from yaml import YAMLError
 
 from notagen.errors import UserError
@@ -31,6 +31,8 @@ CONF: Final = next(
 
 def _iteration_start(iteration: int, first_from: ListConfig) -> ListConfig:
     """Stages that an iteration of DPO may start from: the one before, if it is not the first."""
+    if iteration < 1:
+        raise UserError(f"iteration={iteration} is none; they are counted from 1")
     return OmegaConf.create([f"dpo-{iteration - 1}"]) if iteration > 1 else first_from
 
 
@@ -81,6 +83,9 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                 sys.exit(f"notagen: {error}")
             except MissingMandatoryValue as error:
                 sys.exit(f"notagen: {error.full_key}= must be given; --help says what it is")
+            except InterpolationResolutionError as error:
+                first, _, _ = str(error).partition("\n")
+                sys.exit(f"notagen: {first.partition('interpolation: ')[2] or first}")
 
         composing = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(
             reporting

@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from notagen.config import announce, command, listed, saved
+from notagen.config import announce, build, command, listed, quiet, saved
 from notagen.errors import UserError
 from notagen.training import cpu
 
@@ -21,10 +21,13 @@ def main(config: DictConfig) -> None:
             f"ngram_order={config.ngram_order} is no number of characters; choose 0 or more"
         )
     out = None if config.out is None else Path(config.out)
+    names = [str(name) for name in listed(config.weights)]
+    cpu.configure()
+    if "reward" in config:
+        _score_samples(names, config)
+        return
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
-    cpu.configure()
-    names = [str(name) for name in listed(config.weights)]
     results = [
         _evaluate_run(Path(name), listed(config.stages))
         if _is_run(Path(name))
@@ -33,6 +36,39 @@ def main(config: DictConfig) -> None:
     ]
     if out is not None:
         out.write_text(json.dumps(results[0] if len(results) == 1 else results) + "\n")
+
+
+def _score_samples(names: list[str], config: DictConfig) -> None:
+    """Sample pieces from the weights, score them by ``reward=``, and report in ``out``."""
+    if len(names) != 1 or config.out is None:
+        raise UserError("reward= scores the samples of one weights=, in a folder given as out=")
+
+    import lightning as L
+
+    from notagen.dpo.iteration import Iteration
+    from notagen.model import weights
+
+    quiet()
+    [name] = names
+    iteration = Iteration(
+        folder=str(config.out),
+        number=config.iteration,
+        policy=name,
+        corpus=config.corpus.prepared,
+        where=config.where,
+        encoder=build(config.reward),
+        judge=config.judge,
+        sampling=build(config.sampling),
+        samples=build(config.samples),
+        preferences=build(config.preferences),
+        bounds=build(config.bounds),
+        seed=config.seed,
+    )
+    announce("evaluate", {"weights": name, "reward": config.reward.name, "out": config.out})
+    trainer = L.Trainer(devices=1, logger=False, enable_checkpointing=False)
+    iteration.measure(weights.load(name), trainer)
+    table, _, _ = (iteration.out / "report.md").read_text().partition("\n\n")
+    print(f"{table}\nreport: {iteration.out / 'report.md'}")
 
 
 def _is_run(path: Path) -> bool:

@@ -87,7 +87,7 @@ def test_an_iteration_leaves_its_artifacts(whole):
 def test_a_complete_iteration_is_not_run_again(whole, folder, corpus, capsys):
     before = {path: path.stat().st_mtime_ns for path in whole.rglob("*") if path.is_file()}
     train(*overrides(folder, corpus, "one"))
-    assert "iteration 1 is complete" in capsys.readouterr().out
+    assert "dpo-1 is complete" in capsys.readouterr().out
     assert before == {path: path.stat().st_mtime_ns for path in whole.rglob("*") if path.is_file()}
 
 

@@ -24,7 +24,6 @@ def new_stage(**keys) -> DPO:
         model,
         lambda named: torch.optim.AdamW([weight for _, weight in named], lr=1e-3),
         lambda optimizer: torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0),
-        seed=0,
         **{"per_character": False, "char_chunk": None, **keys},
     )
 
@@ -39,12 +38,14 @@ REJECTED = [piece("CDCDCDCDC"), piece("A")]
 
 
 def pairs(stage: DPO, *indices: int) -> Pairs:
-    """Pairs with the log-probabilities that the stage's weights give at the moment."""
+    """Pairs, whose log-probabilities under the stage's weights become the reference's."""
     pieces = [CHOSEN[i] for i in indices] + [REJECTED[i] for i in indices]
     with torch.no_grad():
         reference = torch.cat([stage.log_probs(pack([piece])) for piece in pieces])
+    numbers = [*indices, *(10 + i for i in indices)]
+    stage.reference |= dict(zip(numbers, reference.tolist(), strict=True))
     prompts = [f"prompt {i}" for i in indices]
-    return Pairs(*pack(pieces)[:2], reference=reference.clone(), prompts=prompts)
+    return Pairs(*pack(pieces)[:2], numbers=torch.tensor(numbers), prompts=prompts)
 
 
 def trained(stage: DPO, batches: list[Pairs], steps: int) -> list[dict[str, float]]:
@@ -100,11 +101,10 @@ def test_learns_what_is_preferred_and_says_so():
 def gradients(stage: DPO, batches: list[Pairs]) -> dict[str, torch.Tensor]:
     """Of the mean over batches, away from the tie."""
     stage.log = lambda *_, **__: None
+    for number in stage.reference:
+        stage.reference[number] += 3.0 if number < 10 else -1.0
     for batch in batches:
-        reference = batch.reference + torch.tensor([3.0, -1.0]).repeat_interleave(
-            len(batch.prompts)
-        )
-        (stage.training_step(batch._replace(reference=reference), 0) / len(batches)).backward()
+        (stage.training_step(batch, 0) / len(batches)).backward()
     return {
         name: weight.grad
         for name, weight in stage.model.named_parameters()
@@ -138,7 +138,9 @@ def test_per_character_divides_by_what_is_predicted():
     batch = pairs(stage, 0)
     stage.log = lambda *_, **__: None
     counts = [sum(int((patch > 0).sum()) for patch in p[1:]) for p in (CHOSEN[0], REJECTED[0])]
-    chosen, rejected = (batch.reference / torch.tensor(counts)).tolist()
+    chosen, rejected = (
+        stage.reference[n] / count for n, count in zip((0, 10), counts, strict=True)
+    )
     expected = math.log1p(math.exp(-(2 * (chosen - rejected) - 0.5)))
     assert stage.training_step(batch, 0).item() == pytest.approx(expected)
 

@@ -5,8 +5,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
+from notagen.dpo.iteration import Iteration
+from notagen.dpo.pairs import PairSettings
+from notagen.dpo.report import Bounds
+from notagen.dpo.rollout import RolloutSettings
 from notagen.errors import UserError
+from notagen.generation import Sampling
 from notagen.stages.dpo import DPOData
 
 ROLES = ["chosen", "chosen", "rejected", "rejected", "rejected", "chosen", "rejected"]
@@ -23,25 +29,31 @@ def folder(golden, tmp_path):
         )
     ]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "preferences.parquet")
-    reference = [{"number": i, "log_prob": -100.0 - i} for i in range(len(rows))]
-    pq.write_table(pa.Table.from_pylist(reference), tmp_path / "reference.parquet")
     return tmp_path
 
 
 def data(folder, corpus, *, batch_size=1, rank=0, ranks=1, patch_length=512):
-    made = DPOData(str(folder), str(corpus), patch_length, batch_size, seed=0)
-    made.trainer = SimpleNamespace(world_size=ranks, global_rank=rank)
-    made.setup()
+    settings = RolloutSettings(1, 1, 1, 1), PairSettings(0.1, 0.95, 1.0, "within")
+    bounds = Bounds(0.1, 0.02, 0.9, 0.1)
+    iteration = Iteration(
+        str(folder), 1, "policy", str(corpus), None, None, None, Sampling(), *settings, bounds, 0
+    )
+    made = DPOData(iteration, str(corpus), patch_length, batch_size, seed=0)
+    made.trainer = SimpleNamespace(
+        world_size=ranks,
+        global_rank=rank,
+        is_global_zero=rank == 0,
+        ckpt_path=None,
+        strategy=SimpleNamespace(barrier=lambda: None),
+        lightning_module=SimpleNamespace(model=torch.nn.Linear(1, 1)),
+    )
+    made.setup("fit")
     return made
 
 
 def drawn(loader):
-    """Pairs as numbers, told by their reference log-probabilities."""
-    return [
-        tuple(-100 - int(value) for value in column)
-        for batch in loader
-        for column in batch.reference.view(2, -1).T
-    ]
+    """Pairs of numbers."""
+    return [tuple(column.tolist()) for batch in loader for column in batch.numbers.view(2, -1).T]
 
 
 @pytest.mark.parametrize("length", [512, 128])
@@ -65,7 +77,7 @@ def test_an_epoch_is_every_pair_within_its_group_once(folder, corpus):
 def test_a_batch_holds_chosen_then_rejected_pieces(folder, corpus):
     made = data(folder, corpus, batch_size=3)
     [batch, *_] = made.train_dataloader()
-    numbers = [-100 - int(value) for value in batch.reference]
+    numbers = batch.numbers.tolist()
     assert [ROLES[number] for number in numbers] == ["chosen"] * 3 + ["rejected"] * 3
     assert batch.prompts == ["abc"[GROUPS[number]] for number in numbers[:3]]
     packed = np.split(batch.patches.numpy(), batch.lengths.cumsum(0)[:-1])

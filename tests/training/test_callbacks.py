@@ -106,7 +106,7 @@ def test_a_table_of_numbers_gets_the_numbers_of_a_sample(sample, tmp_path):
     logger = CSVLogger(tmp_path, name=None, version="")
     show(sample, logger, 7)
     logger.save()
-    assert "sample/tries_per_bar" in (tmp_path / "metrics.csv").read_text()
+    assert "sample/resamples_per_bar" in (tmp_path / "metrics.csv").read_text()
 
 
 def test_what_is_no_score_is_shown_with_the_reason(tmp_path):

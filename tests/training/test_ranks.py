@@ -21,7 +21,7 @@ def recipe(corpus: Path, *more: str):
         "run=same",
         "stage.max_steps=6",
         "model.dropout=0.0",
-        "+callbacks.seen._target_=ranks.Seen",
+        "+callbacks.seen._target_=tests.helpers.ranks.Seen",
     )
     return small(corpus, *fixed, "trainer.val_check_interval=3", *more)
 

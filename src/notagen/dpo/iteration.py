@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from notagen.generation import Sampling
 from notagen.metrics.bits import likelihood
 from notagen.model import NotaGen
 from notagen.prompts import known_prompts
-from notagen.reward import Features
+from notagen.reward import Encoder, Features
 
 
 @dataclass(frozen=True)
@@ -45,32 +46,56 @@ class Iteration:
     ``report.md``, ``preferences.parquet``. A step whose file is there is not run again.
 
     Attributes:
-        folder: of the iteration.
+        folder: of the iteration; its features are cached beside it.
         number: of the iteration, from 1.
         policy: name of the weights that write the pieces: a folder, a file or a hub id.
         corpus: a prepared corpus, for the real pieces.
         where: which of its pieces, as an expression over its columns; None for all.
         encoder: encodes pieces for the score that makes preferences; anything with ``encode``.
-        judge: another encoder, whose scores are reported only; None for none.
+        judge: name of another encoder, whose scores are reported only; None for none.
         sampling: how characters are drawn.
         samples: how many pieces are written, and how long they may become.
         preferences: which pieces make pairs.
         bounds: what the report warns of.
         seed: seed of the run.
+
+    Raises:
+        UserError: there is no such judge, or the number is below 1.
     """
 
-    folder: Path
+    folder: str
     number: int
     policy: str
-    corpus: Path
+    corpus: str
     where: str | None
-    encoder: Any
-    judge: Any
+    encoder: Encoder
+    judge: str | None
     sampling: Sampling
     samples: RolloutSettings
     preferences: PairSettings
     bounds: Bounds
     seed: int
+
+    def __post_init__(self) -> None:
+        if self.number < 1:
+            raise UserError(f"iteration={self.number} is none; they are counted from 1")
+        if self.judge is not None:
+            _ = self.judging  # not found out about after hours of sampling
+
+    @cached_property
+    def judging(self) -> Encoder | None:
+        """The judge."""
+        return None if self.judge is None else reward.load(self.judge)
+
+    @property
+    def out(self) -> Path:
+        """The folder."""
+        return Path(self.folder)
+
+    @property
+    def prompted(self) -> bool:
+        """Whether the policy takes prompts."""
+        return known_prompts(Path(self.policy)) != []
 
     def run(self, model: NotaGen, trainer: L.Trainer) -> None:
         """Sample from the policy, score its pieces, report, and choose preferences.
@@ -86,7 +111,7 @@ class Iteration:
                 or no piece that may be chosen.
         """
         self._check_settings(trainer)
-        if (self.folder / "preferences.parquet").exists():
+        if (self.out / "preferences.parquet").exists():
             return
         written = self._measure(model, trainer)
         self._on_first_rank(trainer, lambda: self._choose(written))
@@ -94,15 +119,17 @@ class Iteration:
     def measure(self, model: NotaGen, trainer: L.Trainer) -> None:
         """Sample from the policy, score its pieces and report: :meth:`run` without pairs."""
         self._check_settings(trainer)
-        if not (self.folder / "report.md").exists():
+        if not (self.out / "report.md").exists():
             self._measure(model, trainer)
 
     def _measure(self, model: NotaGen, trainer: L.Trainer) -> list[Sample]:
-        prompted = known_prompts(Path(self.policy)) != []
-        held_out = storage.read(self.corpus, "validation", self.where)
+        prompted = self.prompted
+        held_out = storage.read(Path(self.corpus), "validation", self.where)
         if not len(held_out):
             raise UserError(f"{self.corpus} has no validation piece with {self.where}")
-        prompts = prompt_groups(self.corpus, self.where, self.samples.min_real, prompted=prompted)
+        prompts = prompt_groups(
+            Path(self.corpus), self.where, self.samples.min_real, prompted=prompted
+        )
         if trainer.is_global_zero:
             names = "; ".join(group.name or "no prompt" for group in prompts)
             pieces = self.samples.per_prompt * len(prompts)
@@ -121,7 +148,7 @@ class Iteration:
         self, model: NotaGen, prompts: Sequence[PromptGroup], trainer: L.Trainer
     ) -> list[Sample]:
         rank, ranks = trainer.global_rank, trainer.world_size
-        folder = self.folder / "samples"
+        folder = self.out / "samples"
         each = [group for group in prompts for _ in range(self.samples.per_prompt)]
         journal = SampleJournal(folder / f"rank-{rank}.jsonl")
         trainer.strategy.barrier()  # each rank has cut its own half-written line
@@ -149,11 +176,11 @@ class Iteration:
         self, written: Sequence[Sample], prompts: Sequence[PromptGroup], trainer: L.Trainer
     ) -> None:
         """Write a row for each piece, and the similarity of the pieces of each prompt."""
-        if (self.folder / "similarity.parquet").exists():
+        if (self.out / "similarity.parquet").exists():
             return
         encoder, judge = (
             None if encoder is None else self._cached(encoder, trainer)
-            for encoder in (self.encoder, self.judge)
+            for encoder in (self.encoder, self.judging)
         )
         assert encoder is not None
         rows, similarities = [], []
@@ -174,38 +201,38 @@ class Iteration:
                 f"none of the {len(rows)} pieces can be read; draw misaligned bars again "
                 "(sampling.align=enforce) or train the policy for longer"
             )
-        write_rows(rows, self.folder / "scores.parquet")
-        write_rows(similarities, self.folder / "similarity.parquet")
+        write_rows(rows, self.out / "scores.parquet")
+        write_rows(similarities, self.out / "similarity.parquet")
 
-    def _cached(self, encoder: Any, trainer: L.Trainer) -> Features:
+    def _cached(self, encoder: Encoder, trainer: L.Trainer) -> Features:
         if isinstance(encoder, nn.Module):
             encoder = encoder.to(trainer.strategy.root_device)
-        return Features(encoder, self.folder.parent / "features")
+        return Features(encoder, self.out.parent / "features")
 
     def _report(
         self, model: NotaGen, written: Sequence[Sample], held_out: Dataset, *, prompted: bool
     ) -> None:
-        if (self.folder / "report.md").exists():
+        if (self.out / "report.md").exists():
             return
         real = validation_pieces(held_out, model.config.patch_length, prompted)
-        scored = read_rows(self.folder / "scores.parquet")
-        before = earlier(self.folder, self.number)
+        scored = read_rows(self.out / "scores.parquet")
+        before = earlier(self.out, self.number)
         line = figures(
             self.policy,
             scored,
-            read_rows(self.folder / "similarity.parquet"),
+            read_rows(self.out / "similarity.parquet"),
             self.preferences.max_similarity,
             likelihood(model, real).bits_per_character,
             before,
         )
-        write_text(json.dumps(line, indent=1) + "\n", self.folder / "report.json")
+        write_text(json.dumps(line, indent=1) + "\n", self.out / "report.json")
         shown = examples(scored, {sample.number: sample.text for sample in written})
         page = write_page([*before, line], self.bounds, shown)
-        write_text(page, self.folder / "report.md")
+        write_text(page, self.out / "report.md")
 
     def _choose(self, written: Sequence[Sample]) -> None:
         """Write the chosen and the rejected pieces of each group."""
-        scored = read_rows(self.folder / "scores.parquet")
+        scored = read_rows(self.out / "scores.parquet")
         candidates = [
             Candidate(
                 number=row["number"],
@@ -237,9 +264,9 @@ class Iteration:
                 f"no piece may be chosen: {'; '.join(reasons)}; sample more pieces "
                 "(stage.samples.per_prompt) or closer to the likeliest character"
             )
-        write_rows(rows, self.folder / "preferences.parquet")
+        write_rows(rows, self.out / "preferences.parquet")
 
-    def _on_first_rank(self, trainer: L.Trainer, step: Any) -> None:
+    def _on_first_rank(self, trainer: L.Trainer, step: Callable[[], None]) -> None:
         """Run a step on the first rank while the others wait; its error is raised on all."""
         problem = None
         if trainer.is_global_zero:
@@ -259,17 +286,17 @@ class Iteration:
         settings: dict[str, Any] = {
             "seed": self.seed,
             "policy": self.policy,
-            "corpus": str(self.corpus),
+            "corpus": self.corpus,
             "reward": reward.identity(self.encoder),
-            "judge": reward.identity(self.judge),
+            "judge": self.judge,
             "where": self.where,
             **{f"sampling.{name}": value for name, value in asdict(self.sampling).items()},
             **{f"stage.samples.{name}": value for name, value in asdict(self.samples).items()},
             **{f"stage.preferences.{n}": value for n, value in asdict(self.preferences).items()},
         }
-        path = self.folder / "settings.json"
+        path = self.out / "settings.json"
         if trainer.is_global_zero and not path.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.out.mkdir(parents=True, exist_ok=True)
             write_text(json.dumps(settings, indent=1) + "\n", path)
         trainer.strategy.barrier()
         begun: dict[str, Any] = json.loads(path.read_text())

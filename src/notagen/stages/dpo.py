@@ -18,18 +18,14 @@ from notagen.data.batches import Batch, Pairs, PieceLoader, ShuffledBatches, pac
 from notagen.data.pieces import prompt_of, validation_pieces
 from notagen.dpo.iteration import Iteration
 from notagen.dpo.loss import LossName, Preference, preference_loss
-from notagen.dpo.pairs import Pair, PairSettings, PreferencePairs
-from notagen.dpo.report import Bounds
-from notagen.dpo.rollout import RolloutSettings
+from notagen.dpo.pairs import Pair, PreferencePairs
 from notagen.dpo.tables import read_facts, read_rows, write_rows
 from notagen.errors import UserError
-from notagen.generation import Sampling
 from notagen.model import NotaGen, predicted
 from notagen.model.config import Level
 from notagen.model.weights import fingerprint
 from notagen.patches import Patches, encode
-from notagen.prompts import Prompt, known_prompts
-from notagen.reward import load
+from notagen.prompts import Prompt
 from notagen.stages.base import MakeOptimizer, MakeSchedule
 from notagen.stages.language_model import LanguageModel
 
@@ -73,9 +69,12 @@ class DPO(LanguageModel):
     def on_train_start(self) -> None:
         """Compute the log-probabilities under the policy before its first step: the reference's.
 
-        The same :meth:`log_probs` on the same ranks in the same precision as in a step, so that
-        policy and reference tie at first.
+        Where ``reference`` is given already, nothing is computed. It is the same
+        :meth:`log_probs`, on the same ranks and in the same precision, as in a step: policy and
+        reference tie at first.
         """
+        if self.reference:
+            return
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         self.reference = data.known_reference(resumed=self.trainer.global_step > 0)
         self.trainer.strategy.barrier()  # before any rank writes what another looks for
@@ -172,61 +171,28 @@ class DPOData(L.LightningDataModule):
     while its weights are whole.
 
     Args:
-        path: folder of the iteration.
-        iteration: its number, from 1.
-        policy: name of the weights that the stage's model holds at first.
-        corpus: a prepared corpus: real pieces to score by, and to validate on.
-        reward: encodes pieces for the score that makes preferences; anything with
-            ``encode(texts) -> [texts, features]``.
-        judge: name of another music encoder, whose scores are reported only; None for none.
-        sampling: how the policy's characters are drawn.
-        samples, preferences, bounds: see :class:`notagen.dpo.iteration.Iteration`.
+        iteration: what is done before training, and its folder.
+        corpus: a prepared corpus, for the real pieces to validate on.
         patch_length: the model's context, in patches; a longer piece counts up to there, for
             policy and reference alike.
         batch_size: pairs a step on each rank.
-        seed: of samples and of the order of the pairs.
+        seed: of the order of the pairs.
         where: which pieces of the corpus, as in pre-training.
-
-    Raises:
-        UserError: ``iteration`` is none, or there is no such judge.
     """
 
     def __init__(
         self,
-        path: str,
-        iteration: int,
-        policy: str,
+        iteration: Iteration,
         corpus: str,
-        reward: Any,
-        judge: str | None,
-        sampling: Sampling,
-        samples: RolloutSettings,
-        preferences: PairSettings,
-        bounds: Bounds,
         patch_length: int,
         batch_size: int,
         seed: int,
         where: str | None = None,
     ) -> None:
         super().__init__()
-        if iteration < 1:
-            raise UserError(f"iteration={iteration} is none; they are counted from 1")
-        self.path = Path(path)
+        self.iteration = iteration
+        self.path = iteration.out
         self.corpus = Path(corpus)
-        self.iteration = Iteration(
-            folder=self.path,
-            number=iteration,
-            policy=policy,
-            corpus=self.corpus,
-            where=where,
-            encoder=reward,
-            judge=None if judge is None else load(judge),
-            sampling=sampling,
-            samples=samples,
-            preferences=preferences,
-            bounds=bounds,
-            seed=seed,
-        )
         self.patch_length = patch_length
         self.batch_size = batch_size
         self.seed = seed
@@ -235,14 +201,9 @@ class DPOData(L.LightningDataModule):
         self.policy_hash = ""
 
     @property
-    def prompted(self) -> bool:
-        """Whether the policy takes prompts."""
-        return known_prompts(Path(self.iteration.policy)) != []
-
-    @property
     def prompts(self) -> list[Prompt]:
         """Prompts of the real training pieces; empty for a policy without prompts."""
-        return [prompt_of(row) for row in self._real("train")] if self.prompted else []
+        return [prompt_of(row) for row in self._real("train")] if self.iteration.prompted else []
 
     def setup(self, stage: str | None = None) -> None:
         """Run the iteration up to training, and make the pairs; to validate, do neither.
@@ -314,7 +275,9 @@ class DPOData(L.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Patches]:
         """Real music, always the same."""
-        held_out = validation_pieces(self._real("validation"), self.patch_length, self.prompted)
+        held_out = validation_pieces(
+            self._real("validation"), self.patch_length, self.iteration.prompted
+        )
         return DataLoader(held_out, batch_size=self.batch_size, collate_fn=pack)  # type: ignore[arg-type]
 
     def _collate(self, pairs: Sequence[Pair]) -> Pairs:

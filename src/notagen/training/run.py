@@ -76,7 +76,7 @@ class Run:
             )
         return cls(
             out=out,
-            start=init_from or _predecessor(out.parent, starts_from),
+            start=init_from or _predecessor(out, starts_from),
             checkpoint=last if last.exists() else None,
             complete=resume == "auto" and (out / "model").is_dir(),
         )
@@ -140,14 +140,14 @@ class Run:
         return checkpoints.numbers(kept)
 
 
-def _predecessor(run: Path, starts_from: Sequence[str]) -> str | None:
+def _predecessor(out: Path, starts_from: Sequence[str]) -> str | None:
     """The weights of the first stage that is there."""
     # ".." is taken off the name: the folder of this run need not be there yet.
-    candidates = [Path(normpath(run / name / "model")) for name in starts_from]
+    candidates = [Path(normpath(out.parent / name / "model")) for name in starts_from]
     found = next((path for path in candidates if path.is_dir()), None)
     if found is None and candidates:
         raise UserError(
-            "this stage goes on from other weights, and there are none at "
+            f"{out.name} goes on from other weights, and there are none at "
             f"{' or '.join(map(str, candidates))}; train that stage first with the same run=, "
             "or give init_from="
         )
