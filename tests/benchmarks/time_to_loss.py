@@ -16,8 +16,7 @@ import lightning as L
 from hydra import compose, initialize_config_dir
 
 from benchmarks.sides import Side, Works
-from notagen.config import CONF, build, plain, quiet
-from notagen.model import ModelConfig, NotaGen
+from notagen.config import CONF, build, quiet
 
 PUBLISHED = "published"
 PRESETS = {
@@ -117,7 +116,7 @@ def works(overrides: Sequence[str], bits: float, minutes: float) -> Works:
 
     def train() -> dict[str, Any]:
         L.seed_everything(config.seed, verbose=False)
-        model = NotaGen(ModelConfig(**plain(config.model, "name")))
+        model = build(config.model, "name")
         optimizer, schedule = build(config.optimizer), build(config.schedule)
         stage = build(config.stage.module, model=model, optimizer=optimizer, schedule=schedule)
         watch = Stopwatch(bits, minutes)

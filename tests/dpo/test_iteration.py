@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import time
@@ -114,14 +115,29 @@ def test_killed_in_sampling_scoring_and_training_it_ends_with_the_same(whole, fo
         assert torch.equal(weight, found[name]), name
 
 
-def test_the_next_iteration_goes_on_from_it(whole, folder, corpus, rows, capsys):
+def test_evaluate_adds_the_row_of_the_last_policy(whole, folder, corpus, rows, capsys, run):
     out = folder / "runs/one/dpo-2"
     give_samples(rows, out)
-    train(*overrides(folder, corpus, "one", "iteration=2", "stage.until=score"))
+    run(
+        "evaluate",
+        f"weights={whole}/model",
+        "reward=m3",
+        f"reward.name={folder}/encoder",
+        f"judge={folder}/judge",
+        f"corpus.prepared={corpus}",
+        "iteration=2",
+        f"samples.per_prompt={PIECES}",
+        "samples.min_real=2",
+        "samples.max_patches=24",
+        "sampling.align=report",
+        f"out={out}",
+    )
     assert json.loads((out / "report.json").read_text())["policy"].endswith("dpo-1/model")
     table = [line for line in (out / "report.md").read_text().splitlines() if "/model |" in line]
     assert ["finetune" in table[0], "dpo-1" in table[1]] == [True, True]
-    assert not (out / "model").exists()
+    assert table[1] in capsys.readouterr().out
+    assert not (out / "preferences.parquet").exists()
+    shutil.rmtree(out)
 
 
 def test_a_dry_run_keeps_its_pieces_and_no_weights(folder, corpus, rows, capsys):

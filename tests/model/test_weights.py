@@ -54,7 +54,7 @@ def test_a_truncated_file_is_refused(published, kind, tmp_path):
     path = tmp_path / kind
     if kind == "last.ckpt":
         states = {f"model.{name}": weight for name, weight in published.state_dict().items()}
-        torch.save({"state_dict": states, "backbone": weights.describe(published)}, path)
+        torch.save({"state_dict": states, "hyper_parameters": {"sizes": published.sizes}}, path)
         assert same(weights.load(str(path)), published)
     else:
         weights.save(published, path)
@@ -85,7 +85,9 @@ def test_a_folder_of_another_model_is_refused(published, tmp_path):
 
 def test_another_size_names_the_model_to_choose(tmp_path):
     sizes = options("model")
-    nano = ModelConfig(**{name: value for name, value in sizes["nano"].items() if name != "name"})
+    nano = ModelConfig(
+        **{name: value for name, value in sizes["nano"].items() if name not in ("name", "defaults")}
+    )
     weights.save(NotaGen(nano), tmp_path / "model")
     other = NotaGen(ModelConfig(1, 1, 64, patch_length=64))
     with pytest.raises(UserError, match=r"hidden_size 256.*choose model=nano$"):

@@ -38,7 +38,7 @@ def test_an_encoder_is_trained_and_left_for_the_reward(run, corpus, rows, capfd)
         assert torch.equal(weight, last[f"model.encoder.{name}"]) != fitted, name
     scalars = set(EventAccumulator(str(out)).Reload().Tags()["scalars"])
     assert {"train/loss", "val/loss", "val/bits_per_character"} <= scalars
-    assert "encoder" in capfd.readouterr().out
+    assert "m3, 8" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("stop", [2, 4])
@@ -68,11 +68,19 @@ def test_a_dry_run_keeps_nothing(run, corpus, capfd):
 
 @pytest.mark.parametrize(
     ("key", "said"),
-    [("init_from=somewhere", "leave out init_from"), ("trainer=fsdp", "trainer=ddp")],
+    [
+        ("init_from=somewhere", "leave out init_from"),
+        ("trainer=fsdp", "trainer=ddp"),
+        ("model=nano", "leave out model="),
+    ],
 )
 def test_what_it_cannot_do_is_said(run, corpus, key, said):
+    cpu = ("trainer.accelerator=cpu", "trainer.devices=1") if key == "trainer=fsdp" else ()
+    keys = [
+        override for override in (*SMALL, *cpu) if key != "model=nano" or "model." not in override
+    ]
     with pytest.raises(SystemExit, match=said):
-        run("train", *SMALL, f"corpus.prepared={corpus}", key)
+        run("train", *keys, f"corpus.prepared={corpus}", key)
 
 
 @pytest.mark.slow
