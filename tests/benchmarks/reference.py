@@ -146,7 +146,7 @@ def encode(text: str) -> list[list[int]]:
         first, *others = BARLINE.split(f"[r:{i - body[0]}/{body[-1] - i}]{line}")
         barlines, contents = others[::2], others[1::2]
         bars = [first, *map("".join, zip(barlines, contents, strict=True))]
-        if contents[-1] == "\n":  # the last barline closes the line and opens nothing
+        if "V" not in contents[-1]:  # no voice stands behind the last barline
             bars[-2:] = ["".join(bars[-2:])]
         for bar in bars:
             patches += patches_of(bar)
