@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -67,11 +68,12 @@ class Stage(L.LightningModule):
         """
         with explaining(str(checkpoint_path)):
             contents = read_checkpoint(Path(checkpoint_path))
-            saved = dict(contents["hyper_parameters"])
-            sizes = saved.pop("sizes")
+            saved = contents["hyper_parameters"]
             if "model" not in arguments:
-                arguments["model"] = cls.model_class.of_sizes(sizes)
-            stage = cls(**{**saved, **arguments})
+                arguments["model"] = cls.model_class.of_sizes(saved["sizes"])
+            own = inspect.signature(cls).parameters  # a parent's are saved, too
+            known = {name: value for name, value in saved.items() if name in own}
+            stage = cls(**{**known, **arguments})
             stage.load_state_dict(contents["state_dict"])
         return stage.eval()
 
