@@ -14,6 +14,7 @@ from functools import cached_property
 
 from notagen.errors import UserError
 from notagen.notation import NotationError, parse_key
+from notagen.notation.parser import STREAM_MARK, STREAM_MARK_START, stream_mark
 
 _ORDER = "%LQMKV["
 _METRE = re.compile(r"[1-9]\d?/(1|2|4|8|16|32)|C\|?|none")
@@ -26,11 +27,10 @@ _GROUP_OPENING = "%%score "
 _GROUP_CLOSING = {"[": "]", "{": "}", "(": ")"}
 _DEEPEST = 3
 
-STREAM_MARK = re.compile(r"\[r:(\d+)/(\d+)\]")
 MAX_BARS = 1000
 """A piece has at most as many; the longest pieces trained on stay below."""
 
-_FIRST = "[r:0/"
+_FIRST = f"{STREAM_MARK_START}0/"
 _DIGITS = len(str(MAX_BARS - 1))
 
 
@@ -216,7 +216,7 @@ class StreamMarks:
     def allowed(self, line: str) -> str | None:
         """Characters of which the next must be one, after the beginning of a body line."""
         if self.last is not None:
-            mark = f"[r:{self.behind}/{self.last - self.behind}]"
+            mark = stream_mark(self.behind, self.last - self.behind)
             return mark[len(line)] if len(line) < len(mark) else None
         if len(line) < len(_FIRST):
             return _FIRST[len(line)]
