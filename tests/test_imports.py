@@ -10,9 +10,9 @@ SOURCE = Path(__file__).parents[1] / "src" / "notagen"
 
 # Each room may import those in the lines before it, and itself.
 LAYERS = [
-    {"errors", "atomic", "patches"},
+    {"errors", "atomic"},
     {"notation"},
-    {"prompts"},
+    {"patches", "prompts"},
     {"model"},
     {"data", "scores"},
     {"metrics"},

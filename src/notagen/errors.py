@@ -1,13 +1,13 @@
-"""Errors of this project, each of one sentence that tells what to do."""
+"""Exceptions of this project; each message is one sentence that tells the user what to do."""
 
 
 class UserError(ValueError):
-    """Raised for anything a user can cause; the commands print its message and exit with 1."""
+    """An error that a user can cause; the commands print its message and exit with 1."""
 
 
 class NotationError(UserError):
-    """Raised for text that is not a score; says where, and what was expected."""
+    """Text that is not a score; the message names the line and what was expected there."""
 
 
 class ScoreError(UserError):
-    """A score can't be read, or holds what can't be written; the message says which and why."""
+    """A score that can't be read or written; the message names it and the reason."""

@@ -1,4 +1,4 @@
-"""Prompts: period, composer, instrumentation, and which of them weights know."""
+"""Prompts: period, composer and instrumentation, and the prompts known to a set of weights."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ class Prompt(NamedTuple):
 
 
 def save_known(prompts: Iterable[Prompt], weights: Path) -> None:
-    """Write beside weights which prompts they were trained with."""
+    """Write the training prompts of weights to ``prompts.json`` in their folder."""
     (weights / _FILE).write_text(json.dumps(sorted(set(prompts)), indent=1) + "\n")
 
 
 def copy_known(source: Path, weights: Path) -> None:
-    """Take over from other weights which prompts they were trained with, where they say so."""
+    """Copy ``prompts.json`` from the folder ``source``, if it has one."""
     if (source / _FILE).is_file():
         shutil.copyfile(source / _FILE, weights / _FILE)
 
 
 def known_prompts(weights: Path) -> list[Prompt] | None:
-    """The prompts that weights were trained with; None where they do not say, as published ones."""
+    """Training prompts of weights; None without a ``prompts.json``, as for published weights."""
     path = weights / _FILE
     if not path.is_file():
         return None
@@ -45,7 +45,7 @@ def known_prompts(weights: Path) -> list[Prompt] | None:
 
 
 def check_known(prompt: Prompt | None, weights: Path) -> None:
-    """Refuse a prompt that weights were not trained with; published ones do not say, and pass.
+    """Refuse a prompt that weights were not trained with; published weights take any prompt.
 
     Raises:
         UserError: the weights know no prompts, need one, or do not know this one.

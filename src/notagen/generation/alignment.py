@@ -15,9 +15,8 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
-from notagen.generation.constraints import STREAM_MARK
 from notagen.notation import Bar, bar_duration, print_length, tokens
-from notagen.notation.parser import split_bars
+from notagen.notation.parser import STREAM_MARK, split_bars
 
 _VOICE = re.compile(r"\[V:([^\]\n]*)\]")
 _OPENING = "[V:"

@@ -15,6 +15,7 @@ from functools import cached_property
 
 from notagen.errors import UserError
 from notagen.notation import NotationError, parse_key
+from notagen.notation.parser import STREAM_MARK, STREAM_MARK_START, stream_mark
 
 _ORDER = "%LQMKV["  # first characters of header lines, in order; the body begins with [
 _METRE = re.compile(r"[1-9]\d?/(1|2|4|8|16|32)|C\|?|none")
@@ -27,11 +28,10 @@ _GROUP_OPENING = "%%score "
 _GROUP_CLOSING = {"[": "]", "{": "}", "(": ")"}
 _MAX_DEPTH = 3  # of nested groups
 
-STREAM_MARK = re.compile(r"\[r:(\d+)/(\d+)\]")
 MAX_BARS = 1000
 """Maximum number of bars of a piece; the longest pieces of the corpora have fewer."""
 
-_FIRST = "[r:0/"  # the first stream mark; the number of bars after it follows
+_FIRST = f"{STREAM_MARK_START}0/"  # the first stream mark; the number of bars after it follows
 _DIGITS = len(str(MAX_BARS - 1))
 
 
@@ -221,7 +221,7 @@ class StreamMarks:
     def allowed(self, line: str) -> str | None:
         """Characters allowed next in a body line, after its beginning."""
         if self.last is not None:
-            mark = f"[r:{self.finished}/{self.last - self.finished}]"
+            mark = stream_mark(self.finished, self.last - self.finished)
             return mark[len(line)] if len(line) < len(mark) else None
         if len(line) < len(_FIRST):
             return _FIRST[len(line)]

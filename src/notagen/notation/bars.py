@@ -1,4 +1,4 @@
-"""One bar of one voice: its tokens, and how long they last.
+"""Tokens and durations of one voice's bar.
 
 Follows the ABC standard 2.1, section 4. Lengths are fractions of the unit note length ``L:``.
 """
@@ -16,7 +16,16 @@ DECORATION = r"![^!\s]+!"
 FIELD = r"\[[A-Za-z]:[^\]\n]*\]"
 PITCH = r"(?P<accidental>\^+|_+|=)?(?P<letter>[A-Ga-g])(?P<octave>[,']*)"
 LENGTH = r"\d*(?:/+(?:[1-9]\d*)?)*"
+# A quoted text without its quotes, such as Am7/G, C7(#9), Bbsus4.
+CHORD_SYMBOL = re.compile(
+    r"(?P<root>[A-G][#b]?)"
+    r"(?P<kind>(?:maj|min|dim|aug|sus|add|alt|m|M|o|[-+(),#b\d])*)"
+    r"(?:/(?P<bass>[A-Ga-g][#b]?))?"
+)
 
+# `"Am7"!f!{/g}[CE]2-(3^F,G/A>B` is quoted, decoration, grace, chord, tie, tuplet, then notes with a
+# broken rhythm. The order of the alternatives matters: `[K:` and `[1` are tried before a chord, and
+# `(3` before a slur.
 TOKEN = re.compile(
     rf"""(?P<quoted>{QUOTED})
     |(?P<decoration>{DECORATION}|[.~H-Wh-w])
@@ -57,6 +66,7 @@ Kind = Literal[
 ]
 
 _ONE = Fraction(1)
+_SOUNDING = re.compile(r"[A-WYa-wy]")  # all letters but x and z, in either case
 
 # (p alone means p notes in the time of q (ABC 2.1, section 4.13); 5, 7 and 9 as in a simple metre
 _TUPLET_TIME = {2: 3, 3: 2, 4: 3, 5: 2, 6: 2, 7: 2, 8: 3, 9: 2}
@@ -65,7 +75,7 @@ _TUPLET_TIME = {2: 3, 3: 2, 4: 3, 5: 2, 6: 2, 7: 2, 8: 3, 9: 2}
 class Bar(NamedTuple):
     """One voice's music in one bar.
 
-    ``text`` is what stands between two barlines, outer blanks stripped, inline fields included
+    ``text`` is the music between two barlines, outer blanks stripped, inline fields included
     (``[K:Eb] F2 F2 F=E F2``). ``right`` is the barline that closes the bar, with its ending
     number (``|``, ``||``, ``|]``, ``:|``, ``|:``, ``::``, ``:|2``, ``|1``; empty when the text
     ends without one). ``left`` is a barline that opens it, and is only ever set in a voice's
@@ -109,13 +119,13 @@ def _written(text: str) -> Iterator[Token]:
         found = match[0]
         if kind == "note":
             letter = match["letter"]
-            marks = match["octave"]
+            octave = match["octave"]
             yield Token(
                 kind,
                 found,
                 accidental=match["accidental"] or "",
                 letter=letter.upper(),
-                octave=4 + letter.islower() + marks.count("'") - marks.count(","),
+                octave=4 + letter.islower() + octave.count("'") - octave.count(","),
                 length=note_length(match["length"]),
             )
         elif kind == "rest":
@@ -128,24 +138,25 @@ def _written(text: str) -> Iterator[Token]:
             yield Token(kind, found, inner=tuple(_written(match["ornament"])))
         elif kind == "tuplet":
             p = int(match["p"])
-            q = int(match["q"] or 0) or _TUPLET_TIME[p]  # no music is in the time of none
+            q = int(match["q"] or 0) or _TUPLET_TIME[p]  # (3:0: occurs in generated text
             yield Token(kind, found, tuplet=(p, q, int(match["r"] or 0) or p))
         else:
             yield Token(kind, found)
 
 
 def _timed(written: Iterator[Token]) -> list[Token]:
-    """Set the duration of notes, rests and chords, resolving tuplets and broken rhythm."""
+    """Durations of notes, rests and chords, after tuplets and broken rhythm."""
     timed: list[Token] = []
-    last = -1  # where the note before a > or < stands
+    last = -1  # index of the last note, which a > or < changes
     swing = ratio = _ONE
     remaining = 0
     for token in written:
+        # Signs between the notes of `C>!f!D` change nothing: swing waits for the next note.
         if token.kind == "tuplet" and token.tuplet:
             p, q, remaining = token.tuplet
             ratio = Fraction(q, p)
         elif token.kind == "broken" and last >= 0:
-            short = Fraction(1, 2 ** len(token.text))
+            short = Fraction(1, 2 ** len(token.text))  # C>D is 3/2 and 1/2, C>>D 7/4 and 1/4
             before, swing = (2 - short, short) if token.text[0] == ">" else (short, 2 - short)
             timed[last] = _lasting(timed[last], timed[last].duration * before)
         elif token.kind in ("note", "rest", "chord"):
@@ -160,6 +171,7 @@ def _timed(written: Iterator[Token]) -> list[Token]:
 
 
 def _lasting(token: Token, duration: Fraction) -> Token:
+    # Built by position, since _replace is slower and this is called for every note.
     kind, text, accidental, letter, octave, length, _, inner, tuplet = token
     inner = tuple(note._replace(duration=duration) for note in inner)
     return Token(kind, text, accidental, letter, octave, length, duration, inner, tuplet)
@@ -167,19 +179,19 @@ def _lasting(token: Token, duration: Fraction) -> Token:
 
 @lru_cache(maxsize=1 << 16)
 def bar_duration(text: str) -> Fraction | None:
-    """Return the length of a bar in units of ``L:``.
+    """Length of a bar in units of ``L:``, that of the longest voice where ``&`` overlays voices.
 
-    The longest voice counts where voices are overlaid with ``&``. None where the length can't be
-    told: whole-bar rests ``Z X``, a change of ``L:`` inside the bar, text that is not ABC.
+    None where it is unknown: whole-bar rests ``Z X``, a change of ``L:`` inside the bar, text that
+    is not ABC.
     """
-    layers = [Fraction(0)]
+    overlaid = [Fraction(0)]
     for token in tokens(text):
         if _untimed(token):
             return None
         if token.kind == "overlay":
-            layers.append(Fraction(0))
-        layers[-1] += token.duration
-    return max(layers)
+            overlaid.append(Fraction(0))
+        overlaid[-1] += token.duration
+    return max(overlaid)
 
 
 def _untimed(token: Token) -> bool:
@@ -191,16 +203,16 @@ def _untimed(token: Token) -> bool:
 
 
 def is_resting(text: str) -> bool:
-    """Whether a bar holds no letter other than ``z Z x X``, and may so be left out."""
+    """Whether a bar holds no letter other than ``z Z x X``, so that it may be left out.
+
+    A word, a decoration or a field counts as music: leaving it out would lose it.
+    """
     return not _SOUNDING.search(text)
-
-
-_SOUNDING = re.compile(r"[A-WYa-wy]")
 
 
 @lru_cache(maxsize=4096)
 def note_length(text: str) -> Fraction:
-    """Read a length as written after a note: ``""``, ``3``, ``/``, ``//``, ``3/2``, ``/4``."""
+    """Parse a length as written after a note: ``""``, ``3``, ``/``, ``//``, ``3/2``, ``/4``."""
     numerator, *divisors = text.split("/")
     length = Fraction(int(numerator or 1))
     for divisor in divisors:

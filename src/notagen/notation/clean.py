@@ -1,4 +1,4 @@
-"""The cleaning that NotaGen's corpora went through, and what brings other ABC into its dialect."""
+"""Cleaning of ABC text, as NotaGen's corpora were cleaned, extended to ABC of other origin."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from unidecode import unidecode
 from notagen.notation.bars import QUOTED
 from notagen.notation.parser import BODY_FIELD, HEADER_FIELD
 
-_LONGEST_ANNOTATION = 40
+_MAX_ANNOTATION = 40  # characters, quotes included
 # The published rules drop X T C W w Z and %%MIDI, all that their converter writes besides these.
 _KEPT_FIELDS = "KLMQV"
+# Control characters except tab and line feed: XML holds none of them, NotaGen reserves 0, 1 and 2.
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _DROPPED_DIRECTIVE = re.compile(r"%%(?!score)")
 _CURLY_QUOTES = dict.fromkeys(map(ord, "“”„‟″"), "'")  # would be " in ASCII and end a text early
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _BAR_NUMBER = re.compile(r"\s*%\s*\d+\s*$")
 _QUOTED = re.compile(QUOTED)
 _BARLINE = re.compile(r"\||::")
-_RUN = re.compile(r"([^A-Za-z0-9])\1+")
+_RUN = re.compile(r"([^A-Za-z0-9])\1+")  # "dim____" becomes "dim_"
+# Score line breaks: `$` anywhere outside quotes, and at the end of a line `\` or ` !` (ABC 2.0).
 _LINE_BREAK = re.compile(rf"({QUOTED})|\s*(?:\$|(?:\\|(?<=\s)!)\s*$)")
+# +trill+ and +p+ (ABC 2.0); a chord such as +CEG+ (ABC 1.6) is no decoration.
 _PLUS_DECORATION = re.compile(r"\+([a-z][a-z.<>()]{2,}|[mfps]+)\+")
 
 
@@ -35,7 +38,7 @@ def clean(text: str) -> str:
     kept = []
     field = HEADER_FIELD
     for raw in unidecode(text.translate(_CURLY_QUOTES)).split("\n"):
-        line = _CONTROL.sub("", raw).replace('\\"', "")
+        line = CONTROL.sub("", raw).replace('\\"', "")
         if line.startswith("K:"):
             field = BODY_FIELD
         if field.match(line):
@@ -48,8 +51,8 @@ def clean(text: str) -> str:
 
 
 def plain_line(text: str) -> str:
-    """Write a name as one line of the characters that patches hold: ``Dvořák`` as ``Dvorak``."""
-    return " ".join(_CONTROL.sub(" ", unidecode(text)).split())
+    """Transliterate a name to one line of printable ASCII: ``Dvořák`` to ``Dvorak``."""
+    return " ".join(CONTROL.sub(" ", unidecode(text)).split())
 
 
 def _music(line: str) -> str:
@@ -58,11 +61,12 @@ def _music(line: str) -> str:
 
 
 def _annotation(match: re.Match[str]) -> str:
+    """A quoted text, shortened where it is an annotation (``"^..."``, ``"_..."``), or nothing."""
     quoted = match[0]
     if _BARLINE.search(quoted):
         return ""
     if quoted[1:2] in ("^", "_"):
         quoted = _RUN.sub(r"\1", quoted)
-        if len(quoted) > _LONGEST_ANNOTATION:
+        if len(quoted) > _MAX_ANNOTATION:
             return ""
     return quoted

@@ -1,8 +1,9 @@
-"""What a ``K:`` field says: a signature, on the circle of fifths."""
+"""Key signatures: the ``K:`` field, and keys on the circle of fifths."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -12,9 +13,15 @@ KEYS = ("Cb", "Gb", "Db", "Ab", "Eb", "Bb", "F", "C", "G", "D", "A", "E", "B", "
 """The 15 major signatures, from seven flats to seven sharps."""
 
 LETTERS = "CDEFGAB"
+NATURALS = (0, 2, 4, 5, 7, 9, 11)
+"""Semitones of C, D, E, F, G, A, B above C."""
+
 _BY_FIFTHS = "FCGDAEB"
+# Fifths from the major key of a tonic to the mode on it: D dorian has the signature of C, not of D.
 _MODES = {"maj": 0, "ion": 0, "lyd": 1, "mix": -1, "dor": -2, "min": -3, "aeo": -3}
 _MODES |= {"": 0, "m": -3, "phr": -4, "loc": -5}
+# `F#m ^g clef=bass`: tonic F#, mode m, accidentals ^g, and the rest. An empty tonic is matched only
+# in an empty field, by the lookahead; M is a mode only where no word such as `Mix` begins with it.
 _FIELD = re.compile(
     r"""(?P<tonic>HP|Hp|none|[A-G][#b]?|(?=\s*$))
     (?P<mode>\s*(?i:maj|min|ion|lyd|mix|dor|aeo|phr|loc)[a-z]*|\s*[mM](?![A-Za-z]))?
@@ -27,7 +34,7 @@ _CLEF = re.compile(r"\s*(?:treble|bass|alto|tenor|soprano|mezzo|baritone|perc|\w
 
 
 class Key(NamedTuple):
-    """A key signature and how it is written.
+    """A key signature, and the text of the ``K:`` field that gives it.
 
     ``fifths`` counts the sharps (flats below zero) of the mode's signature; ``accidentals`` are
     those given on top of it (``K:G ^f``), as (letter, alteration). ``tonic``, ``mode`` and
@@ -47,7 +54,7 @@ class Key(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The one of :data:`KEYS` that has this signature, or sounds like it."""
+        """The one of :data:`KEYS` with this signature, or with its enharmonic equivalent."""
         return KEYS[_within_seven(self.fifths) + 7]
 
     def moved(self, fifths: int) -> Key:
@@ -73,6 +80,8 @@ class Key(NamedTuple):
 @lru_cache(maxsize=1024)
 def _signature(fifths: int, accidentals: tuple[tuple[str, int], ...]) -> tuple[int, ...]:
     altered = dict(accidentals)
+    # The n-th letter by fifths gets its first sharp with n + 1 sharps, its second seven later; in
+    # flats the same backwards. Floor division covers both.
     return tuple(
         altered.get(letter, (fifths - _BY_FIFTHS.index(letter) + 6) // 7) for letter in LETTERS
     )
@@ -80,7 +89,7 @@ def _signature(fifths: int, accidentals: tuple[tuple[str, int], ...]) -> tuple[i
 
 @lru_cache(maxsize=1024)
 def parse_key(field: str) -> Key | None:
-    """Read what follows ``K:``; None where it names a clef alone.
+    """Parse the text after ``K:``; None where it names a clef alone.
 
     Modes go by their first three letters, as in the ABC standard 2.1, section 3.1.14; bagpipe
     keys ``HP`` and ``Hp`` have two sharps, ``none`` and an empty field have no signature. ``M``
@@ -105,6 +114,20 @@ def parse_key(field: str) -> Key | None:
     return Key(fifths, tonic, mode, accidentals, match["rest"])
 
 
+def header_key(header: Iterable[str]) -> Key | None:
+    """The key of the header's first ``K:`` line that names one; ``K:bass`` names a clef alone."""
+    fields = (line[2:] for line in header if line.startswith("K:"))
+    return next((key for field in fields if (key := parse_key(field))), None)
+
+
+def main_key(header: Iterable[str]) -> Key:
+    """The key of a header. Raises NotationError (a ValueError) when there is none."""
+    key = header_key(header)
+    if key is None:
+        raise NotationError("the header holds no K: line that names a key")
+    return key
+
+
 def key_fifths(name: str) -> int:
     """Sharps of one of the 15 :data:`KEYS`, flats below zero. Raises ValueError for others."""
     if name not in KEYS:
@@ -113,25 +136,25 @@ def key_fifths(name: str) -> int:
 
 
 def semitones_between(key: str, other: str) -> int:
-    """The smallest way from one of the :data:`KEYS` to another, -5 to 6 semitones."""
+    """The smallest interval from one of the :data:`KEYS` to another, -5 to 6 semitones."""
     return nearest_semitones(key_fifths(other) - key_fifths(key))
 
 
 def keys_within(key: str, semitones: int) -> dict[str, int]:
-    """Keys at most so many semitones away from ``key``, with their distance (-5 to 6)."""
-    distances = {other: semitones_between(key, other) for other in KEYS}
-    return {other: way for other, way in distances.items() if abs(way) <= semitones}
+    """Keys at most ``semitones`` away from ``key``, each with its interval (-5 to 6)."""
+    intervals = {other: semitones_between(key, other) for other in KEYS}
+    return {other: interval for other, interval in intervals.items() if abs(interval) <= semitones}
 
 
 def nearest_semitones(fifths: int) -> int:
-    """Semitones, -5 to 6, of the smallest interval that is so many fifths up."""
+    """Semitones, -5 to 6, of an interval of ``fifths``, reduced to the nearest octave."""
     return (fifths * 7 + 5) % 12 - 5
 
 
 def transposed_name(name: str, fifths: int) -> str:
     """Move a note name such as ``F#`` by a number of fifths; no double accidentals."""
     moved = _fifths(name[0], name.count("#") - name.count("b")) + fifths
-    while not -8 <= moved <= 12:
+    while not -8 <= moved <= 12:  # Fb to B#
         moved += 12 if moved < 0 else -12
     return _name(moved)
 
@@ -142,11 +165,12 @@ def alteration(accidental: str) -> int:
 
 
 def accidental(alteration: int) -> str:
-    """The accidental that says an alteration; ``=`` for none."""
+    """The sign of an alteration in semitones; ``=`` for 0."""
     return "^" * alteration or "_" * -alteration or "="
 
 
 def _within_seven(fifths: int) -> int:
+    """The enharmonic signature of at most seven sharps or flats."""
     while fifths > 7:
         fifths -= 12
     while fifths < -7:
@@ -159,13 +183,13 @@ def _mode_fifths(mode: str) -> int:
 
 
 def _fifths(letter: str, alteration: int) -> int:
-    """Place on the circle of fifths, C being 0."""
+    """Position on the circle of fifths, C being 0."""
     return _BY_FIFTHS.index(letter) - 1 + 7 * alteration
 
 
 def _letter_and_alteration(fifths: int) -> tuple[str, int]:
-    alteration, place = divmod(fifths + 1, 7)
-    return _BY_FIFTHS[place], alteration
+    alteration, index = divmod(fifths + 1, 7)
+    return _BY_FIFTHS[index], alteration
 
 
 def _name(fifths: int) -> str:

@@ -1,4 +1,4 @@
-"""Parser of ABC tunes: header, voices, bars, interleaved or voice by voice."""
+"""Parser of ABC tunes: header, voices and bars, of interleaved and of standard text."""
 
 from __future__ import annotations
 
@@ -14,18 +14,30 @@ Bars = tuple[Mapping[str, Bar], ...]
 HEADER_FIELD = re.compile(r"[A-Za-z]:")
 BODY_FIELD = re.compile(r"[I-Wmrsw]:|[XZ]:(?![|:])")  # A: and the like are music: A:|
 _INLINE = "IKLMPQ"  # body fields that go on as inline fields; the others carry no music
-_VOICE_FIELD = re.compile(r"V:\s*(\S+)[ \t]*(.*)")
-_VOICE_MARK = re.compile(r"\[V:\s*([^\]\s]+)[^\]]*\]")
-_STREAM_MARK = re.compile(r"\[r:\d+/\d+\]")
+STREAM_MARK_START = "[r:"
+STREAM_MARK = re.compile(r"\[r:(\d+)/(\d+)\]")  # see stream_mark
+
+_VOICE_FIELD = re.compile(r"V:\s*(\S+)[ \t]*(.*)")  # V:1 treble nm="Violin"
+_INLINE_VOICE = re.compile(r"\[V:\s*([^\]\s]+)[^\]]*\]")  # [V:1] or [V:1 clef=bass]
+# Quoted text is matched first and kept, so that its `%` is no comment; `\` at the end of a line
+# only says that the music goes on in the next.
 _COMMENT = re.compile(rf"({QUOTED})|(?<!\\)%.*|\\$")
+# | || |] [| [|] |: :| :: ::: :||: .| and :] (an old form of :|)
 _BARLINE = r"\.?(?::*\[?\|[|\]]*:*|::+|:\])"
-_ENDING = r"\d+(?:[,-]\d+)*"
+_ENDING = r"\d+(?:[,-]\d+)*"  # 1 or 1,3 or 1-3
+# Barlines outside quotes, decorations and fields: `"a|b" !a|b! [r:a|b]` are matched whole, before.
 _CUT = re.compile(
     rf"""{QUOTED}|{DECORATION}|{FIELD}
     |(?P<barline>{_BARLINE})(?:\s*\[?(?P<ending>{_ENDING}))?""",
     re.VERBOSE,
 )
-# A voice's mark, music and a barline: nearly every bar of interleaved text.
+# One voice's bar in a line, as nearly all are: `[V:1]!f! "^a|b" [CE]2 .F (3:2:3GAB:|2`, groups
+# `1`, `!f! "^a|b" [CE]2 .F (3:2:3GAB`, `:|2`. Not plain, and left to _parse_line: a barline before
+# the music (`[V:1]|:C|`), a rest of several bars (`Z4`), an empty bar, two bars.
+# The music is signs first, then at least one character or sign that is no barline; a `[` `.` or `:`
+# that could begin one is looked at with the character behind it. Possessive quantifiers (++, *+)
+# give nothing back: the alternatives exclude each other, and a line that fails would otherwise be
+# tried in exponentially many divisions.
 _PLAIN_BAR = re.compile(
     rf"""\[V:([^\]\s]+)\](?!\s*[ZX]\d)
     ((?:[.~\s]++|{QUOTED}|{DECORATION}|{FIELD})*+
@@ -43,8 +55,16 @@ class _Line(NamedTuple):
     text: str
 
 
-def read(text: str) -> tuple[tuple[str, ...], Bars]:
-    """Read header lines and bars; see :meth:`notagen.notation.Tune.parse`."""
+def stream_mark(index: int, n_following: int) -> str:
+    """Mark that opens a body line: ``[r:3/96]`` is the fourth bar, before 96 others.
+
+    It shows the model how far the piece has come and how much is left.
+    """
+    return f"[r:{index}/{n_following}]"
+
+
+def parse_tune(text: str) -> tuple[tuple[str, ...], Bars]:
+    """Parse header lines and bars; see :meth:`notagen.notation.Tune.parse`."""
     lines = [_Line(i, line.rstrip("\r")) for i, line in enumerate(text.split("\n"), start=1)]
     start = _body_start(lines)
     header = [line.text for line in lines[:start] if line.text.strip()]
@@ -58,8 +78,8 @@ def read(text: str) -> tuple[tuple[str, ...], Bars]:
 
 def declared_voices(header: Iterable[str]) -> tuple[str, ...]:
     """Ids of the header's ``V:`` lines, in order."""
-    found = (_VOICE_FIELD.match(line) for line in header)
-    return tuple(dict.fromkeys(match[1] for match in found if match))
+    matches = (_VOICE_FIELD.match(line) for line in header)
+    return tuple(dict.fromkeys(match[1] for match in matches if match))
 
 
 def split_bars(music: str) -> list[Bar]:
@@ -69,7 +89,8 @@ def split_bars(music: str) -> list[Bar]:
     the first barline belongs to the first bar, and after the last barline to the last.
     """
     bars: list[Bar] = []
-    left = prefix = ""
+    left = ""  # barlines before the first note, `|:` for instance
+    prefix = ""  # text before the first note, `[K:F]` in `[K:F]|:C|`, put before that note
     start = 0
     for match in _CUT.finditer(music):
         if match["barline"] is None:
@@ -80,18 +101,18 @@ def split_bars(music: str) -> list[Bar]:
         if not bars and not _has_music(text):
             left += barline
             prefix = text and text + " "
-        elif text or bars[-1].right[-1].isdigit():
+        elif text or bars[-1].right[-1].isdigit():  # behind an ending's number a blank is a bar
             bars += _unrolled(text, barline, "" if bars else left)
             prefix = ""
         else:
             bars[-1] = bars[-1]._replace(right=bars[-1].right + barline)
-    rest = _trimmed(prefix + music[start:].lstrip())
-    if _has_music(rest):
-        bars += _unrolled(rest, "", "" if bars else left)
-    elif bars and rest:
-        bars[-1] = bars[-1]._replace(text=f"{bars[-1].text} {rest}")
-    elif not bars and (rest or left):
-        bars.append(Bar(rest, left))
+    tail = _trimmed(prefix + music[start:].lstrip())
+    if _has_music(tail):
+        bars += _unrolled(tail, "", "" if bars else left)
+    elif bars and tail:
+        bars[-1] = bars[-1]._replace(text=f"{bars[-1].text} {tail}")
+    elif not bars and (tail or left):
+        bars.append(Bar(tail, left))
     return bars
 
 
@@ -102,9 +123,10 @@ def _body_start(lines: Sequence[_Line]) -> int:
     for i, (_, line) in enumerate(lines):
         if not line.strip() or line.startswith("%"):
             continue
+        # Before K: any letter opens a field; after it some letters open music, as in `A:|`.
         if not field.match(line):
-            marked = _VOICE_MARK.match(line) or _STREAM_MARK.match(line)
-            return i if marked or opener is None else opener
+            interleaved = _INLINE_VOICE.match(line) or STREAM_MARK.match(line)
+            return i if interleaved or opener is None else opener
         if line.startswith("V:") and field is BODY_FIELD:
             opener = i
         elif line.startswith("K:"):
@@ -119,19 +141,20 @@ def _uncommented(line: str) -> str:
 
 
 def _is_interleaved(body: Sequence[_Line]) -> bool:
-    if _STREAM_MARK.match(body[0].text):
+    if STREAM_MARK.match(body[0].text):
         return True
-    if any(len(_VOICE_MARK.findall(line)) > 1 for _, line in body):
+    if any(len(_INLINE_VOICE.findall(line)) > 1 for _, line in body):
         return True
-    return all(_VOICE_MARK.match(line) and len(split_bars(line)) == 1 for _, line in body)
+    # One voice per line: interleaved text of a solo, or standard text with `[V:1]` for `V:1`.
+    return all(_INLINE_VOICE.match(line) and len(split_bars(line)) == 1 for _, line in body)
 
 
 def _interleaved(body: Sequence[_Line], declared: Sequence[str]) -> Bars:
     known = list(declared)
     bars: list[dict[str, Bar]] = []
-    for number, marked in body:
-        line = _STREAM_MARK.sub("", marked, count=1)
-        voices = _plain_line(line) or _line(number, line, bars)
+    for number, text in body:
+        line = STREAM_MARK.sub("", text, count=1)
+        voices = _parse_plain_line(line) or _parse_line(number, line, bars)
         for voice in voices:
             if voice not in known:
                 if declared:
@@ -141,16 +164,19 @@ def _interleaved(body: Sequence[_Line], declared: Sequence[str]) -> Bars:
     return tuple(bars)
 
 
-def _plain_line(line: str) -> dict[str, Bar] | None:
-    """The bars of a line that holds nothing unusual; :func:`_line` would find the same."""
-    found = _PLAIN_BAR.findall(line)
-    voices = {voice: Bar(text.strip(), barline) for voice, text, barline in found}
-    matched = sum(len("[V:]") + len("".join(parts)) for parts in found)
+def _parse_plain_line(line: str) -> dict[str, Bar] | None:
+    """Bars of a line without anything unusual, as :func:`_parse_line` returns them, but faster.
+
+    None for other lines: where the matches do not cover the line, or a voice occurs twice.
+    """
+    matches = _PLAIN_BAR.findall(line)
+    voices = {voice: Bar(text.strip(), barline) for voice, text, barline in matches}
+    matched = sum(len("[V:]") + len("".join(groups)) for groups in matches)
     return voices if matched == len(line) and len(voices) == line.count("[V:") else None
 
 
-def _line(number: int, line: str, before: Sequence[Mapping[str, Bar]]) -> dict[str, Bar]:
-    outside, *parts = _VOICE_MARK.split(line)
+def _parse_line(number: int, line: str, before: Sequence[Mapping[str, Bar]]) -> dict[str, Bar]:
+    outside, *parts = _INLINE_VOICE.split(line)
     if outside.strip() or not parts:
         raise NotationError(f"line {number}: expected a bar to start with [V:, found {line!r}")
     voices: dict[str, Bar] = {}
@@ -180,13 +206,13 @@ def _standard(header: Sequence[str], body: Sequence[_Line]) -> tuple[tuple[str, 
         if opener:
             voice = opener[1]
             if opener[2].strip() and voice not in music:
-                kept.append(line)
+                kept.append(line)  # declared where its music starts: `V:2 clef=bass`
             music.setdefault(voice, [])
         elif BODY_FIELD.match(line):
             if line[0] in _INLINE:
                 music.setdefault(voice, []).append(f"[{line}]")
         else:
-            before, *parts = _VOICE_MARK.split(line)
+            before, *parts = _INLINE_VOICE.split(line)
             music.setdefault(voice, []).append(before)
             for voice, part in zip(parts[::2], parts[1::2], strict=True):
                 music.setdefault(voice, []).append(part)
@@ -207,7 +233,7 @@ def _has_music(text: str) -> bool:
 
 
 def _unrolled(text: str, barline: str, left: str) -> list[Bar]:
-    """Write a rest of several bars, ``Z4``, as so many bars of ``Z``."""
+    """Expand a rest of several bars: ``Z4`` becomes four bars ``Z``."""
     long_rest = _LONG_REST.fullmatch(text)
     if not long_rest or int(long_rest[2]) == 0:
         return [Bar(text, barline, left)]

@@ -1,4 +1,4 @@
-"""What a voice sounds like: pitches in semitones, accidentals and key signatures applied."""
+"""Sounding pitches of a voice in semitones, with key signatures and accidentals applied."""
 
 from __future__ import annotations
 
@@ -7,28 +7,26 @@ from fractions import Fraction
 from typing import Final
 
 from notagen.notation.bars import Token, tokens
-from notagen.notation.keys import LETTERS, Key, alteration, parse_key
+from notagen.notation.keys import LETTERS, NATURALS, Key, alteration, header_key, parse_key
 from notagen.notation.tune import Tune
 
-_NATURAL: Final = (0, 2, 4, 5, 7, 9, 11)  # semitones of C D E F G A B above C
 _NO_SIGNATURE: Final = Key(0, "none")
 
 Sound = tuple[list[int], Fraction]
-"""Pitches in semitones, lowest first, none for a rest; and duration in units of ``L:``."""
+"""Pitches in semitones (``C`` is 48), ascending, none for a rest; duration in units of ``L:``."""
 
 
 def sounds(tune: Tune, voice: str) -> Iterator[Sound]:
-    """Each note, chord, rest and grace note of a voice."""
+    """Pitches and duration of each note, chord, rest and grace note of a voice."""
     return (sound for bar in sounds_by_bar(tune, voice) for sound in bar)
 
 
 def sounds_by_bar(tune: Tune, voice: str) -> Iterator[list[Sound]]:
-    """The same, a list a bar; an empty one where the voice is left out.
+    """Pitches and durations of a voice, one list per bar; empty where the voice is left out.
 
     A header without a key has no accidentals.
     """
-    fields = (line[2:] for line in tune.header if line.startswith("K:"))
-    key = next((key for field in fields if (key := parse_key(field))), _NO_SIGNATURE)
+    key = header_key(tune.header) or _NO_SIGNATURE
     for voices in tune.bars:
         bar: list[Sound] = []
         altered: dict[tuple[str, int], int] = {}  # accidentals last to the end of the bar
@@ -43,8 +41,8 @@ def sounds_by_bar(tune: Tune, voice: str) -> Iterator[list[Sound]]:
 
 
 def _pitch(note: Token, signature: tuple[int, ...], altered: dict[tuple[str, int], int]) -> int:
-    step = LETTERS.index(note.letter)
-    place = (note.letter, note.octave)
+    index = LETTERS.index(note.letter)
+    step = (note.letter, note.octave)
     if note.accidental:
-        altered[place] = alteration(note.accidental)
-    return 12 * note.octave + _NATURAL[step] + altered.get(place, signature[step])
+        altered[step] = alteration(note.accidental)
+    return 12 * note.octave + NATURALS[index] + altered.get(step, signature[index])

@@ -1,4 +1,4 @@
-"""Leave resting voices out of a bar line, and complete them again."""
+"""Resting voices of interleaved text: leave them out, and complete them again."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from fractions import Fraction
 
 from notagen.notation.bars import Bar, bar_duration, is_resting, print_length
 
-_SCORE_GROUP = re.compile(r"\(([^()]*)\)")
+_SHARED_STAFF = re.compile(r"\(([^()]*)\)")  # ( 1 2 ) in `%%score { ( 1 2 ) 3 }`
 
 
 def omit(bars: Iterable[Mapping[str, Bar]]) -> tuple[Mapping[str, Bar], ...]:
-    """Leave out the voices whose bar holds rests alone; where all rest, the first voice stays."""
+    """Leave out the voices whose bar holds only rests; where all rest, the first voice stays."""
     return tuple(_sounding(voices) or dict([*voices.items()][:1]) for voices in bars)
 
 
@@ -25,16 +25,17 @@ def complete(
 ) -> tuple[Mapping[str, Bar], ...]:
     """Give every missing voice (or blank bar) a rest.
 
-    The rest is as long as most voices of the bar, has their barlines, and is written ``x`` for
-    the voices in ``invisible`` and ``z`` for all others. Where no voice tells a duration, the
-    last bar's counts, and before the first one ``bar_length`` (in units of ``L:``).
+    The rest has the most common duration of the bar's voices and their barlines, and is written
+    ``x`` for the voices in ``invisible`` and ``z`` for all others. Where no voice has a known
+    duration, that of the last bar is taken, and before the first one ``bar_length`` (in units of
+    ``L:``).
     """
     completed = []
     for present in bars:
         music = {voice: bar for voice, bar in present.items() if bar.text}
         bar_length = _common_duration(music.values()) or bar_length
         barlines = next(iter((music or present).values()))
-        rest = print_length(bar_length) or "1"  # published: x1, not x
+        rest = print_length(bar_length) or "1"  # the published program writes x1, not x
         completed.append(
             {
                 voice: music.get(voice)
@@ -48,7 +49,7 @@ def complete(
 def invisible_voices(header: Iterable[str]) -> frozenset[str]:
     """Voices that share a staff with another and are not its first: ``3`` in ``( 2 3 )``."""
     scores = (line for line in header if line.startswith("%%score"))
-    groups = (group.split() for line in scores for group in _SCORE_GROUP.findall(line))
+    groups = (group.split() for line in scores for group in _SHARED_STAFF.findall(line))
     return frozenset(voice for group in groups for voice in group[1:])
 
 

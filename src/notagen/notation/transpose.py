@@ -1,8 +1,11 @@
 """Transposition of a whole score to another key signature, in one pass over its notes.
 
-Every note of a section moves by one interval, so that its distance from the key signature stays:
-a bar without accidentals has none afterwards. Accidentals last to the end of the bar, for their
-octave alone (as in MusicXML); those that change nothing are not written again.
+All notes under one key signature move by one interval, so that a bar without accidentals has none
+afterwards. Accidentals last to the end of the bar, for their octave alone (as in MusicXML); those
+that change nothing are not written again.
+
+A position is a step of the scale over all octaves, without accidental: ``C`` is 0, ``c`` is 7,
+``B,`` is -1.
 """
 
 from __future__ import annotations
@@ -11,33 +14,32 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
-from notagen.errors import NotationError
-from notagen.notation.bars import DECORATION, FIELD, PITCH, QUOTED, Bar
+from notagen.notation.bars import CHORD_SYMBOL, DECORATION, FIELD, PITCH, QUOTED, Bar
 from notagen.notation.keys import (
     LETTERS,
+    NATURALS,
     Key,
     accidental,
     alteration,
+    main_key,
     nearest_semitones,
     parse_key,
     transposed_name,
 )
 
-_NATURAL = (0, 2, 4, 5, 7, 9, 11)  # semitones of C D E F G A B
 _NOTE = re.compile(PITCH)
+# re.split by a group yields tokens at odd indices, the text between them (lengths, rests) at even
+# ones. A note without accidental comes first, since nearly all are.
 _TOKEN = re.compile(rf"([A-Ga-g][,']*|{QUOTED}|{DECORATION}|{FIELD}|&|(?:\^+|_+|=)[A-Ga-g][,']*)")
-_CHANGING = re.compile(r"[\^_=\"&]|\[K:")  # what makes a bar more than letters to be shifted
+_CHANGING = re.compile(r"[\^_=\"&]|\[K:")  # a bar with none of these needs only its letters shifted
+# V:2 nm="Drums" clef=perc; `perc` inside quotes is a name. Its notes are drums, not pitches.
 _PERCUSSION = re.compile(r'V:\s*(\S+)\s(?:[^"]|"[^"]*")*?\bperc\b')
-_ROOT = r"[A-G][#b]?"
-_CHORD_SYMBOL = re.compile(
-    rf'"({_ROOT})(?:maj|min|dim|aug|sus|add|alt|m|M|o|\+|-|\(|\)|,|[#b]?\d)*(?:/({_ROOT}))?"'
-)
 
 
 def transpose(
     header: Iterable[str], bars: Iterable[Mapping[str, Bar]], fifths: int
 ) -> tuple[tuple[str, ...], tuple[Mapping[str, Bar], ...]]:
-    """Move header and music by a number of fifths, in the direction that is nearest in pitch.
+    """Transpose header and music by a number of fifths, to the nearest octave.
 
     Annotations, clefs and percussion voices stay; chord symbols move. Key changes move by the
     same interval; one that would have more than seven sharps or flats becomes its enharmonic key.
@@ -60,19 +62,16 @@ def transpose(
     return tuple(_moved_line(line, fifths) for line in lines), tuple(moved)
 
 
-def main_key(header: Iterable[str]) -> Key:
-    """The key of the header's first ``K:`` line that names one; ValueError without it."""
-    fields = (line[2:] for line in header if line.startswith("K:"))
-    key = next((key for field in fields if (key := parse_key(field))), None)
-    if key is None:
-        raise NotationError("the header holds no K: line that names a key")
-    return key
-
-
 class _Section:
-    """Music under one key signature, on its way to another.
+    """Transposition of the music under one key signature.
 
-    Pitches are counted in steps of the scale: ``C`` is 0, ``c`` is 7, ``B,`` is -1.
+    Attributes:
+        fifths, semitones: the interval of the whole transposition, for later key changes.
+        source, target: alterations of C, D, E, F, G, A, B before and after.
+        change: fifths from this section's key to its target, without the detour of an enharmonic
+            key: 12 less or more than ``fifths`` past seven sharps or flats.
+        steps: positions by which its notes move.
+        shifted: tokens without accidental, moved.
     """
 
     def __init__(self, key: Key, fifths: int, semitones: int) -> None:
@@ -80,6 +79,7 @@ class _Section:
         target = key.moved(fifths)
         self.source, self.target = key.signature, target.signature
         change = target.fifths - key.fifths
+        # A fifth is 7 semitones and 4 steps, an octave 12 and 7; what fifths exceed, octaves take.
         octaves = (semitones - 7 * change) // 12
         self.change, self.steps = change, 4 * change + 7 * octaves
         self.shifted = _Shifted(self.steps)
@@ -87,11 +87,12 @@ class _Section:
     @classmethod
     @lru_cache(maxsize=1024)
     def of(cls, key: Key, fifths: int, semitones: int) -> _Section:
+        """Cached constructor: a corpus has few keys, and ``shifted`` fills up with use."""
         return cls(key, fifths, semitones)
 
     def move(self, text: str) -> tuple[str, _Section]:
-        """Move one bar; returns with it the section that the next bar is in."""
-        parts = _TOKEN.split(text)  # every other one is a token
+        """Transpose one bar; returns its text and the section of the next bar."""
+        parts = _TOKEN.split(text)
         section = self
         if _CHANGING.search(text):
             parts[1::2], section = self._move_altered(parts[1::2])
@@ -101,17 +102,17 @@ class _Section:
 
     def _move_altered(self, tokens: Sequence[str]) -> tuple[list[str], _Section]:
         section = self
-        before: dict[int, int] = {}  # alterations that were written in this bar, by place
-        after: dict[int, int] = {}  # and those that are written now
+        before: dict[int, int] = {}  # position to alteration, as written in this bar so far
+        after: dict[int, int] = {}  # those of the transposed bar
         moved = []
         for token in tokens:
             note = _note(token)
             if note:
-                place, written = note
+                position, written = note
                 if written is not None:
-                    before[place] = written
-                if place in before or place + section.steps in after:
-                    token = section._move_note(place, before, after)
+                    before[position] = written
+                if position in before or position + section.steps in after:
+                    token = section._move_note(position, before, after)
                 else:
                     token = section.shifted[token]
             elif token.startswith("[K:") and (key := parse_key(token[3:-1])):
@@ -120,31 +121,31 @@ class _Section:
                 before, after = {}, {}
             elif token.startswith('"'):
                 token = section._chord_symbol(token)
-            elif token == "&":
+            elif token == "&":  # an overlaid voice starts over at the bar's beginning
                 before, after = {}, {}
             moved.append(token)
         return moved, section
 
-    def _move_note(self, place: int, before: Mapping[int, int], after: dict[int, int]) -> str:
-        altered = before.get(place, self.source[place % 7])
-        place, altered = _moved(place, altered, self.steps, self.semitones)
-        if after.get(place, self.target[place % 7]) == altered:
-            return _pitch(place)
-        after[place] = altered
-        return accidental(altered) + _pitch(place)
+    def _move_note(self, position: int, before: Mapping[int, int], after: dict[int, int]) -> str:
+        altered = before.get(position, self.source[position % 7])
+        position, altered = _moved(position, altered, self.steps, self.semitones)
+        if after.get(position, self.target[position % 7]) == altered:
+            return _pitch(position)
+        after[position] = altered
+        return accidental(altered) + _pitch(position)
 
     def _chord_symbol(self, quoted: str) -> str:
-        match = _CHORD_SYMBOL.fullmatch(quoted)
+        match = CHORD_SYMBOL.fullmatch(quoted, 1, len(quoted) - 1)
         if not match:
             return quoted
-        root = transposed_name(match[1], self.change)
-        quality = quoted[1 + len(match[1]) : -1].partition("/")[0]
-        bass = "/" + transposed_name(match[2], self.change) if match[2] else ""
-        return f'"{root}{quality}{bass}"'
+        root = transposed_name(match["root"], self.change)
+        bass = match["bass"]
+        over = "/" + transposed_name(bass.capitalize(), self.change) if bass else ""
+        return f'"{root}{match["kind"]}{over}"'
 
 
 class _Shifted(dict[str, str]):
-    """Tokens of a bar without accidentals, each moved by the same number of steps."""
+    """Cache from a token without accidental to the token ``steps`` positions higher."""
 
     def __init__(self, steps: int) -> None:
         super().__init__()
@@ -159,7 +160,7 @@ class _Shifted(dict[str, str]):
 
 @lru_cache(maxsize=4096)
 def _note(token: str) -> tuple[int, int | None] | None:
-    """Place of a note, and the alteration that is written before it; None for other tokens."""
+    """Position of a note and its written alteration (None without); None for other tokens."""
     match = _NOTE.fullmatch(token)
     if not match:
         return None
@@ -169,25 +170,25 @@ def _note(token: str) -> tuple[int, int | None] | None:
 
 
 @lru_cache(maxsize=256)
-def _pitch(place: int) -> str:
-    octave, step = divmod(place, 7)
+def _pitch(position: int) -> str:
+    octave, step = divmod(position, 7)
     letter = LETTERS[step]
     return letter.lower() + "'" * (octave - 1) if octave > 0 else letter + "," * -octave
 
 
 @lru_cache(maxsize=1 << 14)
-def _moved(place: int, altered: int, steps: int, semitones: int) -> tuple[int, int]:
-    """Where a note goes; respelled on a neighbouring step rather than altered by three."""
-    sounding = _semitones(place) + altered + semitones
-    place += steps
-    while abs(altered := sounding - _semitones(place)) > 2:
-        place += 1 if altered > 0 else -1
-    return place, altered
+def _moved(position: int, altered: int, steps: int, semitones: int) -> tuple[int, int]:
+    """Transposed position and alteration; respelled on the next step rather than altered by 3."""
+    sounding = _semitones(position) + altered + semitones
+    position += steps
+    while abs(altered := sounding - _semitones(position)) > 2:
+        position += 1 if altered > 0 else -1
+    return position, altered
 
 
-def _semitones(place: int) -> int:
-    octave, step = divmod(place, 7)
-    return 12 * octave + _NATURAL[step]
+def _semitones(position: int) -> int:
+    octave, step = divmod(position, 7)
+    return 12 * octave + NATURALS[step]
 
 
 def _moved_line(line: str, fifths: int) -> str:

@@ -1,4 +1,4 @@
-"""A piece of music as NotaGen's ABC dialect writes it: header lines, then bars of all voices."""
+"""Tune: a score in NotaGen's ABC dialect, header lines and the bars of all voices."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import NamedTuple
 from notagen.errors import NotationError
 from notagen.notation import rests
 from notagen.notation.bars import Bar, bar_duration
-from notagen.notation.keys import key_fifths
-from notagen.notation.parser import declared_voices, read
-from notagen.notation.transpose import main_key, transpose
+from notagen.notation.keys import key_fifths, main_key
+from notagen.notation.parser import declared_voices, parse_tune, stream_mark
+from notagen.notation.transpose import transpose
 
-_BARS_A_LINE = 6
-_METRE = re.compile(r"\(?\d+(?:\+\d+)*\)?/[1-9]\d*")
+_BARS_PER_LINE = 6  # of standard text
+_METRE = re.compile(r"\(?\d+(?:\+\d+)*\)?/[1-9]\d*")  # 3/4 or (2+3)/8
 UNIT_LENGTH = re.compile(r"[1-9]\d*(?:/[1-9]\d*)?")
 
 
@@ -45,7 +45,7 @@ class Tune:
 
     @classmethod
     def parse(cls, text: str) -> Tune:
-        """Read ABC of either layout: standard (``V:1`` blocks) or interleaved (a line a bar).
+        """Parse ABC of either layout: standard (``V:1`` blocks) or interleaved (one bar per line).
 
         Interleaved text may leave resting voices out and may carry stream marks ``[r:i/n]``,
         which are not kept. A tune without voices has one, ``1``. Comments, lyrics and other body
@@ -55,7 +55,7 @@ class Tune:
             NotationError: (a ValueError) the text holds no music or several tunes, or an
                 interleaved line is not one bar of each of its voices.
         """
-        return cls(*read(text))
+        return cls(*parse_tune(text))
 
     @property
     def voices(self) -> tuple[str, ...]:
@@ -73,8 +73,11 @@ class Tune:
 
     @property
     def metre(self) -> Fraction | None:
-        """The header's ``M:`` as part of a whole note; None for free metre."""
-        field = self._field("M")
+        """The header's ``M:`` as a fraction of a whole note; None for free metre.
+
+        Raises NotationError (a ValueError) for a field that is no metre.
+        """
+        field = self.field("M")
         if field in ("", "none"):
             return None
         if field in ("C", "C|"):
@@ -86,8 +89,11 @@ class Tune:
 
     @property
     def unit_length(self) -> Fraction:
-        """The header's ``L:``; without one, 1/16 for metres below 3/4 and 1/8 otherwise."""
-        field = self._field("L")
+        """The header's ``L:``; without one, 1/16 for metres below 3/4 and 1/8 otherwise.
+
+        Raises NotationError (a ValueError) for a field that is no length.
+        """
+        field = self.field("L")
         if not field:
             short = self.metre is not None and self.metre < Fraction(3, 4)
             return Fraction(1, 16 if short else 8)
@@ -95,25 +101,30 @@ class Tune:
             raise NotationError(f"L:{field} is not a note length; write it as L:1/8")
         return Fraction(field)
 
+    def field(self, letter: str) -> str:
+        """Text of the header's first field of a letter, ``"M"`` for ``M:3/4``; empty without."""
+        lines = (line[2:].strip() for line in self.header if line.startswith(letter + ":"))
+        return next(lines, "")
+
     def to_standard(self) -> str:
-        """Print one block a voice, six bars a line; voices that were left out get their rests."""
+        """Print one block per voice, six bars per line; left-out voices get their rests."""
         tune = self.complete_rests()
         blocks = (line for voice in tune.voices for line in tune._block(voice))
         return "\n".join((*self.header, *blocks)) + "\n"
 
     def to_interleaved(self, omit_rests: bool = False, stream_marks: bool = False) -> str:
-        """Print a line a bar: ``[V:1]bar|[V:2]bar|``.
+        """Print one line per bar: ``[V:1]bar|[V:2]bar|``.
 
         Args:
-            omit_rests: leave resting voices out, as NotaGen trains on.
-            stream_marks: start line i of n with ``[r:i/n-i-1]``.
+            omit_rests: leave resting voices out, as in NotaGen's training text.
+            stream_marks: open line i of n with ``[r:i/n-i-1]``.
         """
         bars = rests.omit(self.bars) if omit_rests else self.bars
         last = len(bars) - 1
-        marks = (f"[r:{i}/{last - i}]" if stream_marks else "" for i in range(len(bars)))
         lines = (
-            mark + "".join(f"[V:{v}]{bar.left}{bar.text}{bar.right}" for v, bar in voices.items())
-            for mark, voices in zip(marks, bars, strict=True)
+            (stream_mark(i, last - i) if stream_marks else "")
+            + "".join(f"[V:{v}]{bar.left}{bar.text}{bar.right}" for v, bar in voices.items())
+            for i, voices in enumerate(bars)
         )
         return "\n".join((*self.header, *lines)) + "\n"
 
@@ -122,15 +133,15 @@ class Tune:
         return replace(self, bars=rests.omit(self.bars))
 
     def complete_rests(self) -> Tune:
-        """Give the voices that are missing from a bar the rest that most of its voices last."""
+        """Give each voice that is missing from a bar a rest, as long as most of its voices."""
         whole_bar = (self.metre or Fraction(1)) / self.unit_length
         invisible = rests.invisible_voices(self.header)
         return replace(self, bars=rests.complete(self.bars, self.voices, invisible, whole_bar))
 
     def transpose(self, key: str) -> Tune:
-        """Move to another of the 15 :data:`KEYS`, to the nearest octave (-5 to 6 semitones).
+        """Transpose to another of the 15 :data:`KEYS`, to the nearest octave (-5 to 6 semitones).
 
-        A minor or modal tune goes by the signature it shares: E minor to ``"F"`` is D minor.
+        A minor or modal tune goes by its relative major: E minor to ``"F"`` is D minor.
         Raises ValueError for another key name, or when the tune has no key.
         """
         fifths = key_fifths(key) - main_key(self.header).fifths
@@ -139,7 +150,7 @@ class Tune:
     def alignment(self) -> Alignment:
         """Compare the voices: same barlines, same number of bars, same durations.
 
-        A voice missing from a bar lacks that bar: complete left-out rests first.
+        A voice that is missing from a bar counts as a bar less: complete left-out rests first.
         """
         return Alignment(
             barlines=all(_same_barlines(voices) for voices in self.bars),
@@ -148,20 +159,17 @@ class Tune:
         )
 
     def aligned_bars(self) -> list[bool]:
-        """Say of each bar whether its voices agree in barlines and duration."""
+        """Whether the voices of each bar agree in barlines and duration; [bars]."""
         return [_same_barlines(voices) and _same_durations(voices) for voices in self.bars]
-
-    def _field(self, letter: str) -> str:
-        lines = (line[2:].strip() for line in self.header if line.startswith(letter + ":"))
-        return next(lines, "")
 
     def _block(self, voice: str) -> Iterator[str]:
         bars = [voices[voice] for voices in self.bars]
-        shown = [f"{bar.left} {bar.text} {bar.right or '|'}".strip() for bar in bars[:-1]]
-        shown += [f"{bar.left} {bar.text} {bar.right}".strip() for bar in bars[-1:]]
+        # Without a barline, a bar in the middle would run into the next; the last may have none.
+        printed = [f"{bar.left} {bar.text} {bar.right or '|'}".strip() for bar in bars[:-1]]
+        printed += [f"{bar.left} {bar.text} {bar.right}".strip() for bar in bars[-1:]]
         yield f"V:{voice}"
-        for start in range(0, len(shown), _BARS_A_LINE):
-            yield " ".join(shown[start : start + _BARS_A_LINE])
+        for start in range(0, len(printed), _BARS_PER_LINE):
+            yield " ".join(printed[start : start + _BARS_PER_LINE])
 
 
 def _same_barlines(voices: Mapping[str, Bar]) -> bool:
@@ -169,7 +177,7 @@ def _same_barlines(voices: Mapping[str, Bar]) -> bool:
 
 
 def _same_durations(voices: Mapping[str, Bar]) -> bool:
-    """Whole-bar rests are as long as any bar; a length that can't be told agrees with none."""
+    """Whole-bar rests agree with any duration, a bar of unknown duration with none."""
     timed = [bar.text for bar in voices.values() if bar.text not in ("Z", "X")]
     durations = {bar_duration(text) for text in timed}
     return len(durations) <= 1 and None not in durations

@@ -31,7 +31,7 @@ from notagen.notation.keys import Key, parse_key
 from notagen.scores.barlines import barlines
 from notagen.scores.fields import Spelling, abc_letter, clef_name, key_name, tempo_text
 from notagen.scores.layers import Event, Layer, eighths
-from notagen.scores.marks import ARTICULATIONS, FINGERS, ORNAMENTS, SIGNPOSTS
+from notagen.scores.marks import ARTICULATIONS, FINGERS, ORNAMENTS, REPEAT_EXPRESSIONS
 from notagen.scores.rhythm import Rhythm, write_rhythm
 from notagen.scores.staves import (
     Opening,
@@ -233,7 +233,7 @@ class VoiceWriter:
                 below = getattr(element, "placement", None) == "below"
                 return _quoted("_" if below else "^", str(element.content))
             case RepeatExpression():
-                return SIGNPOSTS.get(type(element), "")
+                return REPEAT_EXPRESSIONS.get(type(element), "")
         return ""
 
 

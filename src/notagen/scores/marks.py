@@ -1,11 +1,11 @@
-"""The marks of a score, by their names in music21 and in ABC. Both directions read these tables."""
+"""Articulations, ornaments, dynamics, spanners, clefs and modes: names in music21 and ABC."""
 
 from __future__ import annotations
 
 from music21 import articulations, expressions, repeat
 from music21.base import Music21Object
 
-# Order matters where one class derives from another: the exact class is looked up.
+# Looked up by exact class: in music21, Staccatissimo derives from Staccato.
 ARTICULATIONS: dict[type[Music21Object], str] = {
     articulations.Staccato: ".",
     articulations.Staccatissimo: "!wedge!",
@@ -41,7 +41,7 @@ ORNAMENTS: dict[type[Music21Object], str] = {
     expressions.ArpeggioMark: "!arpeggio!",
 }
 
-SIGNPOSTS: dict[type[Music21Object], str] = {
+REPEAT_EXPRESSIONS: dict[type[Music21Object], str] = {
     repeat.Segno: "!segno!",
     repeat.Coda: "!coda!",
     repeat.Fine: "!fine!",
@@ -53,7 +53,7 @@ SIGNPOSTS: dict[type[Music21Object], str] = {
     repeat.DalSegnoAlCoda: "!D.S.alcoda!",
 }
 
-# ABC 2.1 has several spellings of one mark; these are read as well.
+# Other spellings of ABC 2.1 for decorations in the tables above; read, never written.
 SYNONYMS = {
     "!staccato!": ".",
     "!trill!": "T",
@@ -72,9 +72,10 @@ SYNONYMS = {
 }
 
 _LOUDNESS = ("pppp ppp pp p mp mf f ff fff ffff", "sf sfp fp fz sfz sffz rf rfz pf")
-DYNAMICS = frozenset(name for row in _LOUDNESS for name in row.split())
+DYNAMICS = frozenset(name for names in _LOUDNESS for name in names.split())
 
-# Spanners that open before one note and close after another.
+# Spanners, by class name or the type of an octave line: the decorations before the first note and
+# after the last.
 SPANS = {
     "Crescendo": ("!<(!", "!<)!"),
     "Diminuendo": ("!>(!", "!>)!"),

@@ -30,7 +30,8 @@ from notagen.notation.keys import Key, parse_key
 from notagen.notation.tune import Tune
 from notagen.scores.barlines import endings, put_barlines
 from notagen.scores.fields import key_signature, parse_clef, parse_meter, parse_tempo
-from notagen.scores.to_music21_voice import Placed, VoiceReader, make_duration
+from notagen.scores.to_music21_elements import make_duration
+from notagen.scores.to_music21_voice import TimedElement, VoiceToMusic21
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # what XML can't hold
 _WHOLE = Fraction(4)  # quarters
@@ -45,16 +46,16 @@ _SYMBOLS = {"[": "bracket", "{": "brace"}
 
 
 class _Voice:
-    """A voice as read: the elements and length in quarters of each bar, and what spans them."""
+    """A converted voice: elements and length in quarters of each bar, and spanners."""
 
     def __init__(self, tune: Tune, name: str, sign: clef.Clef, key: Key) -> None:
         self.barlines = [tune.bars[0][name].left, *(bar[name].right for bar in tune.bars)]
-        reader = VoiceReader(key, sign, tune.unit_length * _WHOLE)
+        conversion = VoiceToMusic21(key, sign, tune.unit_length * _WHOLE)
         whole = (tune.metre or 1) * _WHOLE
-        bars = [reader.bar(bar[name].text, whole) for bar in tune.bars]
-        self.bars: list[list[Placed]] = [placed for placed, _ in bars]
+        bars = [conversion.convert(bar[name].text, whole) for bar in tune.bars]
+        self.bars: list[list[TimedElement]] = [elements for elements, _ in bars]
         self.lengths = [length for _, length in bars]
-        self.spans: list[spanner.Spanner] = reader.spans
+        self.spans: list[spanner.Spanner] = conversion.spans
 
 
 def to_music21(tune: Tune) -> stream.Score:
@@ -186,41 +187,46 @@ def _field(tune: Tune, letter: str) -> str:
 
 
 def make_measure(
-    voices: Sequence[Sequence[Placed]], length: Fraction, first: Iterable[Music21Object] = ()
+    voices: Sequence[Sequence[TimedElement]], length: Fraction, first: Iterable[Music21Object] = ()
 ) -> stream.Measure:
-    """Put the voices' elements (onsets in quarters) into a measure that lasts so many quarters.
+    """Make a measure from the elements of its voices.
 
-    Voices of nothing but hidden rests are left out, unless all are so. ``first`` are the clef,
-    key and metre that hold where the voices begin with no others.
+    Voices with hidden rests alone are left out, unless there are no others.
+
+    Args:
+        voices: (onset in quarters, element) of each voice.
+        length: of the measure, in quarters.
+        first: clef, key and metre at its start, where the voices begin with no others.
     """
     measure = stream.Measure()
-    said: dict[tuple[Fraction, type], Music21Object] = {}
-    for onset, element in [*((Fraction(0), one) for one in first), *_marks(voices)]:
+    # Each voice carries the clef, key and metre of its staff; the staff takes each of them once.
+    staff_wide: dict[tuple[Fraction, type], Music21Object] = {}
+    for onset, element in [*((Fraction(0), one) for one in first), *_not_notes(voices)]:
         kind = next((kind for kind in _STAFF_WIDE if isinstance(element, kind)), None)
         if kind is not None:
-            said[onset, kind] = element
+            staff_wide[onset, kind] = element
         else:
             measure.insert(onset, element)
-    for (onset, _), element in said.items():
+    for (onset, _), element in staff_wide.items():
         measure.insert(onset, element)
-    rows = [[(onset, one) for onset, one in voice if _is_note(one)] for voice in voices]
-    sounding = [row for row in rows if not all(map(_is_hidden, row))] or rows[:1]
-    for number, row in enumerate(sounding, start=1):
+    notes = [[(onset, one) for onset, one in voice if _is_note(one)] for voice in voices]
+    sounding = [voice for voice in notes if not all(map(_is_hidden, voice))] or notes[:1]
+    for number, voice in enumerate(sounding, start=1):
         target = measure if len(sounding) == 1 else stream.Voice(id=str(number))
-        _fill(target, row, length)
+        _fill(target, voice, length)
         if target is not measure:
             measure.insert(0, target)
     return measure
 
 
-def _marks(voices: Sequence[Sequence[Placed]]) -> Iterable[Placed]:
+def _not_notes(voices: Sequence[Sequence[TimedElement]]) -> Iterable[TimedElement]:
     return ((onset, one) for voice in voices for onset, one in voice if not _is_note(one))
 
 
-def _fill(target: stream.Stream, row: Sequence[Placed], length: Fraction) -> None:
+def _fill(target: stream.Stream, voice: Sequence[TimedElement], length: Fraction) -> None:
     """Insert notes and rests, and a hidden rest up to the end of the bar."""
     end = Fraction(0)
-    for onset, element in row:
+    for onset, element in voice:
         target.insert(onset, element)
         end = max(end, onset + Fraction(element.duration.quarterLength))
     if end < length:
@@ -233,8 +239,9 @@ def _is_note(element: Music21Object) -> bool:
     return isinstance(element, note.GeneralNote) and not isinstance(element, harmony.Harmony)
 
 
-def _is_hidden(placed: Placed) -> bool:
-    return placed[1].hasStyleInformation and bool(placed[1].style.hideObjectOnPrint)
+def _is_hidden(timed: TimedElement) -> bool:
+    _, element = timed
+    return element.hasStyleInformation and bool(element.style.hideObjectOnPrint)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,31 +1,15 @@
-"""One voice to music21: ABC tokens to notes, marks and spanners."""
+"""One voice to music21: its bars, and the ties, slurs and lines that cross barlines."""
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TypeAlias
 
-from music21 import (
-    articulations,
-    beam,
-    chord,
-    clef,
-    duration,
-    dynamics,
-    expressions,
-    harmony,
-    note,
-    pitch,
-    spanner,
-    tie,
-)
+from music21 import chord, clef, duration, note, spanner, tie
 from music21.base import Music21Object
 
-from notagen.errors import ScoreError
 from notagen.notation.bars import Token, tokens
 from notagen.notation.keys import Key, parse_key
 from notagen.scores.fields import (
@@ -36,40 +20,123 @@ from notagen.scores.fields import (
     parse_tempo,
     parse_unit,
 )
-from notagen.scores.marks import (
-    ARTICULATIONS,
-    DYNAMICS,
-    FINGERS,
-    ORNAMENTS,
-    SIGNPOSTS,
-    SPANS,
-    SYNONYMS,
+from notagen.scores.marks import SPANS
+from notagen.scores.to_music21_elements import (
+    attach_decorations,
+    beam_together,
+    make_direction,
+    make_duration,
+    make_pitch,
+    make_rest,
+    make_span,
+    make_words,
 )
 
-Placed: TypeAlias = tuple[Fraction, Music21Object]  # onset in quarters from the bar's start
-Step: TypeAlias = tuple[str, int]  # letter and octave, as written
+TimedElement: TypeAlias = tuple[Fraction, Music21Object]
+"""Onset in quarters from the bar's start, and element."""
 
-_ARTICULATION_OF = {sign: kind for kind, sign in ARTICULATIONS.items()}
-_ORNAMENT_OF = {sign: kind for kind, sign in ORNAMENTS.items()}
-_SHORTEST = 1 / 16  # quarters; a note of a tuplet that is plainly meant
-_ALTERATIONS = {-2: "--", -1: "-", 0: "", 1: "#", 2: "##"}
+Step: TypeAlias = tuple[str, int]
+"""Letter and octave, as written."""
 
-_SIGNPOST_OF = {sign: kind for kind, sign in SIGNPOSTS.items()}
-_PLACEMENTS = {"^": "above", "_": "below", "<": None, ">": None, "@": None}
-_CHORD_SYMBOL = re.compile(
-    r"(?P<root>[A-G][b#]?)(?P<kind>(?:maj|min|dim|aug|sus|add|m|M|[+\d()#b-])*)"
-    r"(?P<bass>/[A-Ga-g][b#]?)?"
-)
-
-OPENING_SPANS = {opening: kind for kind, (opening, _) in SPANS.items()}
-CLOSING_SPANS = {closing: kind for kind, (_, closing) in SPANS.items()}
+_OPENING_SPANS = {opening: kind for kind, (opening, _) in SPANS.items()}
+_CLOSING_SPANS = {closing: kind for kind, (_, closing) in SPANS.items()}
 
 
-class VoiceReader:
-    """Reads the bars of one voice in order; remembers key, clef and what is still open.
+@dataclass(slots=True)
+class _Tuplet:
+    """A tuplet with notes to come: ``actual`` in the time of ``normal``, ``remaining`` of them."""
 
-    Finished slurs, wedges and the like gather in ``spans``. Signs without a counterpart in
-    music21, and text that is not ABC, are left out.
+    actual: int
+    normal: int
+    remaining: int
+    started: bool = False
+
+    def next(self) -> duration.Tuplet:
+        """The tuplet as its next note carries it, marked at the first and the last note."""
+        made = duration.Tuplet(self.actual, self.normal)
+        if not self.started:
+            made.type = "start" if self.remaining > 1 else "startStop"
+        elif self.remaining == 1:
+            made.type = "stop"
+        self.started = True
+        self.remaining -= 1
+        return made
+
+
+@dataclass(slots=True)
+class _Bar:
+    """The bar under conversion: its elements so far, and what its next note takes with it.
+
+    Attributes:
+        elements: notes, rests and marks with their onsets, in the order of the text.
+        clock: onset of the next note, in quarters from the bar's start.
+        longest: end of the longest voice that ``&`` has closed.
+        decorations: of the next note, each once.
+        n_slurs: slurs that begin at the next note.
+        beamed: notes since the last blank or rest, to be beamed together.
+        tuplet: the one that the next note belongs to.
+    """
+
+    elements: list[TimedElement] = field(default_factory=list)
+    clock: Fraction = Fraction(0)
+    longest: Fraction = Fraction(0)
+    decorations: list[str] = field(default_factory=list)
+    n_slurs: int = 0
+    beamed: list[note.NotRest] = field(default_factory=list)
+    tuplet: _Tuplet | None = None
+
+    @property
+    def length(self) -> Fraction:
+        """Length of the longest voice, in quarters."""
+        return max(self.longest, self.clock)
+
+    def add(self, element: Music21Object | None) -> None:
+        """Insert an element at the clock."""
+        if element is not None:
+            self.elements.append((self.clock, element))
+
+    def advance(self, element: note.GeneralNote) -> None:
+        """Move the clock past a note or rest; a rest ends the beam."""
+        self.clock += Fraction(element.duration.quarterLength)
+        if isinstance(element, note.NotRest):
+            self.beamed.append(element)
+        else:
+            self.end_beam()
+
+    def end_beam(self) -> None:
+        """Beam the notes since the last blank or rest."""
+        beam_together(self.beamed)
+        self.beamed = []
+
+    def start_overlay(self) -> None:
+        """Return to the bar's start, for the voice after ``&``."""
+        self.longest, self.clock = self.length, Fraction(0)
+
+    def next_of_tuplet(self) -> duration.Tuplet | None:
+        """The open tuplet as the next note carries it; None outside of tuplets."""
+        if self.tuplet is None:
+            return None
+        made = self.tuplet.next()
+        if not self.tuplet.remaining:
+            self.tuplet = None
+        return made
+
+
+class VoiceToMusic21:
+    """Conversion of one voice, bar by bar in their order.
+
+    Signs without a counterpart in music21, and text that is not ABC, are left out.
+
+    Attributes:
+        spans: slurs, wedges, octave and trill lines that have ended.
+        _spelling: accidentals in force.
+        _octave_shift: octaves that the clef adds to written pitches, -1 for ``treble-8``.
+        _unit: ``L:`` in quarters.
+        _ties: pitches tied to the next note or chord, with their alteration.
+        _open_slurs: first notes of slurs without an end.
+        _open_spans: wedges and lines without an end, by kind.
+        _last: the last note, chord or rest, at which slurs and spans end.
+        _bar: the bar under conversion.
     """
 
     def __init__(self, key: Key, sign: clef.Clef, unit: Fraction) -> None:
@@ -79,103 +146,94 @@ class VoiceReader:
         self._octave_shift: int = sign.octaveChange
         self._unit = unit
         self._ties: dict[Step, int] = {}
-        self._open_slurs: list[note.GeneralNote] = []  # their first notes
+        self._open_slurs: list[note.GeneralNote] = []
         self._open_spans: defaultdict[str, list[spanner.Spanner]] = defaultdict(list)
         self._last: note.GeneralNote | None = None
+        self._bar = _Bar()
 
-    def bar(self, text: str, whole: Fraction) -> tuple[list[Placed], Fraction]:
-        """Read a bar: its elements in order, and its length in quarters.
+    def convert(self, text: str, whole: Fraction) -> tuple[list[TimedElement], Fraction]:
+        """Elements of the next bar in order, and its length in quarters.
 
-        ``whole`` is how many quarters a whole-bar rest (``Z``) lasts.
+        ``whole`` is the length in quarters of a whole-bar rest (``Z``).
+
+        Raises:
+            ScoreError: a note has more than two accidentals.
         """
         self._spelling.start_bar()
-        self._placed: list[Placed] = []
-        self._clock = longest = Fraction(0)
-        self._signs: list[str] = []  # decorations of the next note
-        self._slurs = 0  # that open with the next note
-        self._beamed: list[note.NotRest] = []
-        self._tuplet: tuple[int, int, int] | None = None
+        self._bar = _Bar()
         for token in tokens(text):
             if token.kind == "overlay":
-                longest, self._clock = max(longest, self._clock), Fraction(0)
+                self._bar.start_overlay()
             elif token.kind == "rest" and token.letter in "ZX":
-                self._place_timed(self._rest(token), make_duration(whole))
+                self._add_timed(make_rest(token.letter), make_duration(whole))
             else:
-                self._read(token)
-        self._end_beam()
-        return self._placed, max(longest, self._clock)
+                self._convert_token(token)
+        self._bar.end_beam()
+        return self._bar.elements, self._bar.length
 
-    def _read(self, token: Token) -> None:
+    def _convert_token(self, token: Token) -> None:
         match token.kind:
             case "note" | "chord" | "rest":
-                tuplet = self._next_of_tuplet()
-                self._place_timed(
-                    self._element(token), make_duration(token.duration * self._unit, tuplet)
-                )
+                tuplet = self._bar.next_of_tuplet()
+                length = make_duration(token.duration * self._unit, tuplet)
+                self._add_timed(self._element(token), length)
             case "grace":
-                self._place_graces(token)
+                self._add_graces(token)
             case "tie":
                 if isinstance(self._last, note.NotRest):
                     self._open_tie(self._last)
             case "slur":
                 if token.text == "(":
-                    self._slurs += 1
+                    self._bar.n_slurs += 1
                 else:
                     self._close_slur()
             case "tuplet":
-                self._tuplet = token.tuplet
-                self._tuplet_begins = True
+                self._bar.tuplet = _Tuplet(*token.tuplet) if token.tuplet else None
             case "decoration":
                 self._decorate(token.text)
             case "quoted":
-                self._place(make_words(token.text[1:-1]))
+                self._bar.add(make_words(token.text[1:-1]))
             case "field":
                 self._set_field(token.text[1], token.text[3:-1].strip())
             case "space":
-                if token.text.strip("`"):
-                    self._end_beam()
+                if token.text.strip("`"):  # a back quote separates notes without ending the beam
+                    self._bar.end_beam()
 
-    def _place(self, element: Music21Object | None) -> None:
-        if element is not None:
-            self._placed.append((self._clock, element))
-
-    def _place_timed(self, element: note.GeneralNote, length: duration.Duration) -> None:
+    def _add_timed(self, element: note.GeneralNote, length: duration.Duration) -> None:
         element.duration = length
-        self._place_note(element)
-        self._clock += Fraction(length.quarterLength)
-        if isinstance(element, note.NotRest):
-            self._beamed.append(element)
-        else:
-            self._end_beam()
+        self._add_note(element)
+        self._bar.advance(element)
 
-    def _place_graces(self, token: Token) -> None:
+    def _add_graces(self, token: Token) -> None:
         count = sum(one.kind in ("note", "chord") for one in token.inner)
         for one in token.inner:
             if one.kind in ("note", "chord"):
                 element = self._element(one, grace=True)
                 element.duration = duration.Duration("eighth" if count == 1 else "16th")
                 element.getGrace(inPlace=True)
-                self._place_note(element)
+                self._add_note(element)
             else:
-                self._read(one)
+                self._convert_token(one)
 
-    def _place_note(self, element: note.GeneralNote) -> None:
-        """Place a note or rest at the clock, with the signs and slurs that wait for it."""
-        self._place(element)
-        attach(element, (sign for sign in self._signs if sign not in OPENING_SPANS))
-        for sign in self._signs:
-            if sign in OPENING_SPANS:
-                kind = OPENING_SPANS[sign]
+    def _add_note(self, element: note.GeneralNote) -> None:
+        """Add a note or rest at the clock, with the decorations and slurs that wait for it."""
+        bar = self._bar
+        bar.add(element)
+        attach_decorations(element, (one for one in bar.decorations if one not in _OPENING_SPANS))
+        for decoration in bar.decorations:
+            if decoration in _OPENING_SPANS:
+                kind = _OPENING_SPANS[decoration]
                 span = make_span(kind)
                 span.addSpannedElements(element)
                 self._open_spans[kind].append(span)
-        self._open_slurs += [element] * self._slurs
-        self._signs, self._slurs = [], 0
+        self._open_slurs += [element] * bar.n_slurs
+        bar.decorations, bar.n_slurs = [], 0
         self._last = element
 
     def _element(self, token: Token, grace: bool = False) -> note.GeneralNote:
+        """A note, chord or rest without its duration, its ties to the last notes closed."""
         if token.kind == "rest":
-            return self._rest(token)
+            return make_rest(token.letter)
         incoming = self._ties
         if not grace:  # a grace note may stand between tied notes
             self._ties = {}
@@ -190,12 +248,6 @@ class VoiceReader:
             elif one.kind == "decoration":
                 self._decorate(one.text)
         return chord.Chord(members) if members else note.Rest()
-
-    def _rest(self, token: Token) -> note.Rest:
-        rest = note.Rest()
-        if token.letter in "xX":
-            rest.style.hideObjectOnPrint = True
-        return rest
 
     def _note(self, token: Token, incoming: dict[Step, int]) -> note.Note:
         step = (token.letter, token.octave)
@@ -213,166 +265,39 @@ class VoiceReader:
             self._ties[one.step, one.octave - self._octave_shift] = int(one.pitch.alter)
 
     def _close_slur(self) -> None:
-        """End the slur that was opened last, but not on this very note (``(F(G)A)``)."""
+        """End the slur that was opened last, but not on its own first note (``(F(G)A)``)."""
         for index in reversed(range(len(self._open_slurs))):
             if self._open_slurs[index] is not self._last:
                 self.spans.append(spanner.Slur([self._open_slurs.pop(index), self._last]))
                 return
 
-    def _next_of_tuplet(self) -> duration.Tuplet | None:
-        """Return the tuplet as the next note has it, marked where it starts and stops."""
-        if self._tuplet is None:
-            return None
-        p, q, remaining = self._tuplet
-        made = duration.Tuplet(p, q)
-        if self._tuplet_begins:
-            made.type = "start" if remaining > 1 else "startStop"
-        elif remaining == 1:
-            made.type = "stop"
-        self._tuplet_begins = False
-        self._tuplet = (p, q, remaining - 1) if remaining > 1 else None
-        return made
-
-    def _decorate(self, sign: str) -> None:
-        """Keep a sign for the next note, place it, or end a span with the last note."""
-        if sign in CLOSING_SPANS:
-            waiting = self._open_spans[CLOSING_SPANS[sign]]
+    def _decorate(self, decoration: str) -> None:
+        """Keep a decoration for the next note, add it as a mark, or end a span at the last note."""
+        if decoration in _CLOSING_SPANS:
+            waiting = self._open_spans[_CLOSING_SPANS[decoration]]
             if waiting:  # where one ends and the next begins on a note, the first to open ends
                 span = waiting.pop(0)
                 span.addSpannedElements(self._last)
                 self.spans.append(span)
-        elif element := make_sign(sign):
-            self._place(element)
-        elif sign not in self._signs:  # the notes of a chord may each have it
-            self._signs.append(sign)
+        elif direction := make_direction(decoration):
+            self._bar.add(direction)
+        elif decoration not in self._bar.decorations:  # the notes of a chord may each have it
+            self._bar.decorations.append(decoration)
 
     def _set_field(self, letter: str, value: str) -> None:
+        """Apply an inline field: ``[K:Eb]``, ``[K:bass]``, ``[M:3/4]``, ``[Q:1/4=60]``."""
         match letter:
             case "K":
-                name = parse_key(value)
-                if name is not None and name.tonic:
-                    self._spelling.set_key(name)
-                    self._place(key_signature(name))
+                key = parse_key(value)
+                if key is not None and key.tonic:
+                    self._spelling.set_key(key)
+                    self._bar.add(key_signature(key))
                 for sign in filter(None, map(parse_clef, value.split())):
                     self._octave_shift = sign.octaveChange
-                    self._place(sign)
+                    self._bar.add(sign)
             case "M":
-                self._place(parse_meter(value))
+                self._bar.add(parse_meter(value))
             case "Q":
-                self._place(parse_tempo(value))
+                self._bar.add(parse_tempo(value))
             case "L":
                 self._unit = parse_unit(value) or self._unit
-
-    def _end_beam(self) -> None:
-        beam_together(self._beamed)
-        self._beamed = []
-
-
-def make_pitch(letter: str, octave: int, alter: int, shown: bool) -> pitch.Pitch:
-    """Return a pitch whose accidental is printed exactly when ``shown``."""
-    if alter not in _ALTERATIONS:
-        raise ScoreError(f"{letter} has {abs(alter)} accidentals; no score shows more than two")
-    made = pitch.Pitch(f"{letter}{_ALTERATIONS[alter]}{octave}")
-    if shown and not alter:
-        made.accidental = pitch.Accidental("natural")
-    if made.accidental is not None:
-        made.accidental.displayStatus = shown
-    return made
-
-
-def make_duration(quarters: Fraction, tuplet: duration.Tuplet | None = None) -> duration.Duration:
-    """Return a duration that sounds so many quarters, written as part of a tuplet."""
-    if tuplet is not None:
-        written = duration.Duration(quarters * tuplet.numberNotesActual / tuplet.numberNotesNormal)
-        if written.type != "complex" and not written.tuplets:
-            written.appendTuplet(tuplet)
-            return written
-    made = duration.Duration(quarters)
-    unwritable = made.type == "inexpressible"
-    if unwritable or any(t.durationNormal.quarterLength < _SHORTEST for t in made.tuplets):
-        # No notation says this (rounding in a source file): the nearest note, its time kept.
-        nearest, _ = duration.quarterLengthToClosestType(quarters)
-        made = duration.Duration(type=nearest)
-        made.linked = False
-        made.quarterLength = quarters
-    return made
-
-
-def attach(target: note.GeneralNote, signs: Iterable[str]) -> None:
-    """Put articulations and ornaments on a note, chord or rest; leave out unknown signs."""
-    for sign in signs:
-        sign = SYNONYMS.get(sign, sign)
-        if sign in _ARTICULATION_OF:
-            target.articulations.append(_ARTICULATION_OF[sign]())
-        elif sign in _ORNAMENT_OF:
-            target.expressions.append(_make_ornament(sign))
-        elif sign.strip("!") in FINGERS:
-            target.articulations.append(articulations.Fingering(int(sign.strip("!"))))
-        elif sign in ("!/!", "!//!", "!///!"):
-            tremolo = expressions.Tremolo()
-            tremolo.numberOfMarks = len(sign) - 2
-            target.expressions.append(tremolo)
-
-
-def _make_ornament(sign: str) -> expressions.Expression:
-    mark = _ORNAMENT_OF[sign]()
-    if isinstance(mark, expressions.Fermata):
-        mark.type = "upright"  # music21's own default is upside down, below the staff
-    return mark
-
-
-def beam_together(notes: Sequence[note.NotRest]) -> None:
-    """Beam notes that are written without a blank between them; quarters and longer end a beam."""
-    flags = [len(beam.Beams.naiveBeams([one])[0] or ()) for one in notes]
-    for index, one in enumerate(notes):
-        before = flags[index - 1] if index else 0
-        after = flags[index + 1] if index + 1 < len(flags) else 0
-        if not before and not after:
-            continue
-        for level in range(1, flags[index] + 1):
-            if before >= level and after >= level:
-                one.beams.append("continue")
-            elif after >= level:
-                one.beams.append("start")
-            elif before >= level:
-                one.beams.append("stop")
-            else:
-                one.beams.append("partial", "left" if before else "right")
-
-
-def make_sign(decoration: str) -> Music21Object | None:
-    """Return the dynamic or signpost of a decoration such as ``!mf!``; None for other signs."""
-    if decoration.strip("!") in DYNAMICS:
-        return dynamics.Dynamic(decoration.strip("!"))
-    return _SIGNPOST_OF[decoration]() if decoration in _SIGNPOST_OF else None
-
-
-def make_words(quoted: str) -> Music21Object | None:
-    """Return the text or chord symbol of a quoted string (quotes taken off); None when empty."""
-    placed = quoted[:1] in _PLACEMENTS
-    words = quoted[placed:].strip()
-    if not words:
-        return None
-    match = None if placed else _CHORD_SYMBOL.fullmatch(words)
-    if match:
-        root = match["root"].replace("b", "-")
-        bass = match["bass"] or ""
-        bass = bass[:2].upper() + bass[2:].replace("b", "-")
-        with suppress(Exception):  # music21 fails in any way on words that only begin as one
-            return harmony.ChordSymbol(root + match["kind"] + bass)
-    text = expressions.TextExpression(words)
-    text.placement = _PLACEMENTS.get(quoted[:1])
-    return text
-
-
-def make_span(kind: str) -> spanner.Spanner:
-    """Return an empty wedge, octave line or trill line, by its name in ``SPANS``."""
-    match kind:
-        case "Crescendo":
-            return dynamics.Crescendo()
-        case "Diminuendo":
-            return dynamics.Diminuendo()
-        case "TrillExtension":
-            return expressions.TrillExtension()
-    # ABC's pitches under an octave line are those that sound.
-    return spanner.Ottava(type=kind, transposing=False)
