@@ -92,13 +92,19 @@ ENCODERS := runs/encoders
 dpo-demo: $(DPO)/seed-0/dpo-4/report.md $(DPO)/seed-1/dpo-2/report.md $(DPO)/seed-2/dpo-2/report.md ## Align the chain's model with a music encoder, three times (30 min after chain)
 	@for report in $^; do echo; echo "$$report"; sed '/^$$/q' $$report; done
 
+# Samples of the last policy, scored as the iterations of conf/experiment/dpo_demo.yaml score theirs.
+SCORE := $(BIN)/python -m notagen.evaluate corpus=music21 reward=m3 reward.name=$(ENCODERS)/m3/model \
+	judge=$(ENCODERS)/judge/model samples.per_prompt=160 preferences.max_similarity=0.996 \
+	preferences.max_misaligned=0.4 \
+	'where=composer == "Bach, Johann Sebastian" and instrumentation == "Choral"'
+
 $(DPO)/seed-0/dpo-4/report.md: $(CHAIN)/finetune/model/model.safetensors $(ENCODERS)/judge/model/model.safetensors
 	$(BIN)/python -m notagen.train -m experiment=dpo_demo iteration=1,2,3
-	$(BIN)/python -m notagen.train experiment=dpo_demo iteration=4 stage.until=score
+	$(SCORE) weights=$(DPO)/seed-0/dpo-3/model iteration=4 out=$(@D)
 
 $(DPO)/seed-%/dpo-2/report.md: $(DPO)/seed-0/dpo-4/report.md
 	$(BIN)/python -m notagen.train experiment=dpo_demo seed=$* iteration=1
-	$(BIN)/python -m notagen.train experiment=dpo_demo seed=$* iteration=2 stage.until=score
+	$(SCORE) seed=$* weights=$(DPO)/seed-$*/dpo-1/model iteration=2 out=$(@D)
 
 $(ENCODERS)/judge/model/model.safetensors: $(ENCODERS)/m3/model/model.safetensors
 	$(BIN)/python -m notagen.train experiment=judge corpus=music21 run=encoders optimizer=muon schedule=linear resume=auto
