@@ -16,8 +16,8 @@ BOUNDS = Bounds(copies=0.5, long_runs=0.1, self_similarity=0.8, real_bits_increa
 
 def piece(**keys):
     row = {
-        "target": "", "score": 0.5, "judge": None, "closest": 0.9, "bars": 8, "misaligned_bars": 0,
-        "strayed_bars": 2, "longest_run": 1,
+        "prompt": "", "score": 0.5, "judge": None, "closest": 0.9, "bars": 8, "misaligned_bars": 0,
+        "misaligned_first_draft": 2, "longest_run": 1,
     }  # fmt: skip
     return {**row, **keys}
 
@@ -27,8 +27,10 @@ def line(*rows, bits=1.0, before=()):
 
 
 def test_shares_are_of_readable_pieces_and_of_their_bars():
-    found = line(piece(), piece(closest=0.96, strayed_bars=0, longest_run=8), piece(score=None))
-    assert found["strayed_bars"] == 2 / 16
+    found = line(
+        piece(), piece(closest=0.96, misaligned_first_draft=0, longest_run=8), piece(score=None)
+    )
+    assert found["misaligned_first_draft"] == 2 / 16
     assert found["copies"] == found["long_runs"] == 1 / 2
     assert found["unreadable"] == pytest.approx(1 / 3)
     assert found["real_bits_increase"] == 0
@@ -68,12 +70,12 @@ def test_a_piece_that_was_drawn_again_too_often_is_not_chosen(tmp_path, rows):
     text = rows[0]["text"]
     bars = len(Tune.parse(text).bars)
     samples = [
-        Sample(number, "", text, complete=number < 3, strayed=strayed)
-        for number, strayed in enumerate((0, bars // 2, bars // 2 + 1, 0))
+        Sample(number, "", text, complete=number < 3, misaligned_first_draft=misaligned)
+        for number, misaligned in enumerate((0, bars // 2, bars // 2 + 1, 0))
     ]
     encoder = Features(MusicEncoder(EncoderConfig(1, 64, 8, 64)).eval(), tmp_path)
-    target = PromptGroup("", "", [row["text"] for row in rows[1:3]])
-    scored, _ = score_group(samples, target, encoder, None, max_similarity=2, max_misaligned=0.5)
+    group = PromptGroup("", "", [row["text"] for row in rows[1:3]])
+    scored, _ = score_group(samples, group, encoder, None, max_similarity=2, max_misaligned=0.5)
     assert [row["excluded"] for row in scored] == [
         "", "", "too many bars drawn again", "not finished"
     ]  # fmt: skip

@@ -32,7 +32,7 @@ def give_samples(rows, out: Path) -> None:
         bars = tune.bars[: 4 + number]
         text = Tune(tune.header, bars).to_interleaved(omit_rests=True, stream_marks=True)
         name = "Classical, Haydn, Joseph, Chamber"
-        journal.add(Sample(number, name, text, complete=True, strayed=0))
+        journal.add(Sample(number, name, text, complete=True, misaligned_first_draft=0))
 
 
 def overrides(folder, corpus, run, *more):

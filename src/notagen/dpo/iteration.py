@@ -185,7 +185,7 @@ class Iteration:
         assert encoder is not None
         rows, similarities = [], []
         for group in track(prompts, "scoring"):
-            own = [sample for sample in written if sample.target == group.name]
+            own = [sample for sample in written if sample.prompt == group.name]
             scored, similarity = score_group(
                 own,
                 group,
@@ -236,7 +236,7 @@ class Iteration:
         candidates = [
             Candidate(
                 number=row["number"],
-                prompt=row["target"],
+                prompt=row["prompt"],
                 score=LOWEST if row["score"] is None else row["score"],
                 excluded=row["excluded"],
             )

@@ -23,7 +23,7 @@ class Figures(TypedDict):
     judge_error: float | None
     misaligned_pieces: float  # share of those that can be read
     misaligned_bars: float  # share of their bars
-    strayed_bars: float  # share whose voices did not agree as first drawn (align=enforce)
+    misaligned_first_draft: float  # share whose voices did not agree as first drawn (align=enforce)
     unreadable: float  # share of pieces
     copies: float  # share of readable pieces too close to a real one, by the encoder
     longest_run: float  # mean bars in a row that also stand in a real piece
@@ -80,7 +80,8 @@ def figures(
         judge_error=judge_error,
         misaligned_pieces=fmean(row["misaligned_bars"] > 0 for row in read),
         misaligned_bars=sum(r["misaligned_bars"] for r in read) / sum(r["bars"] for r in read),
-        strayed_bars=sum(r["strayed_bars"] for r in read) / sum(r["bars"] for r in read),
+        misaligned_first_draft=sum(r["misaligned_first_draft"] for r in read)
+        / sum(r["bars"] for r in read),
         unreadable=1 - len(read) / len(rows),
         copies=fmean((row["closest"] or 0) > max_similarity for row in read),
         longest_run=fmean(row["longest_run"] for row in read),
@@ -99,15 +100,15 @@ def _mean_of_known(values: Iterable[float]) -> float:
 
 
 def _mean(rows: Iterable[Mapping[str, Any]], name: str) -> tuple[float | None, float | None]:
-    """Mean over all pieces, and its standard error with each target's own variance."""
-    by_target: dict[str, list[float]] = {}
+    """Mean over all pieces, and its standard error with the variance within each prompt."""
+    by_prompt: dict[str, list[float]] = {}
     for row in rows:
         if row[name] is not None:
-            by_target.setdefault(row["target"], []).append(row[name])
-    values = [value for own in by_target.values() for value in own]
+            by_prompt.setdefault(row["prompt"], []).append(row[name])
+    values = [value for own in by_prompt.values() for value in own]
     if not values:
         return None, None
-    squares = sum(len(own) * variance(own) for own in by_target.values() if len(own) > 1)
+    squares = sum(len(own) * variance(own) for own in by_prompt.values() if len(own) > 1)
     return fmean(values), sqrt(squares) / len(values)
 
 
@@ -120,7 +121,7 @@ def write_page(lines: Sequence[Figures], bounds: Bounds, shown: Sequence[str]) -
         "judge": [_with_error(line["judge"], line["judge_error"]) for line in lines],
         "misaligned pieces": [f"{line['misaligned_pieces']:.1%}" for line in lines],
         "misaligned bars": [f"{line['misaligned_bars']:.2%}" for line in lines],
-        "strayed bars": [f"{line['strayed_bars']:.1%}" for line in lines],
+        "misaligned as first drawn": [f"{line['misaligned_first_draft']:.1%}" for line in lines],
         "unreadable": [f"{line['unreadable']:.1%}" for line in lines],
         "copies": [f"{line['copies']:.1%}" for line in lines],
         "longest run": [f"{line['longest_run']:.1f} bars" for line in lines],

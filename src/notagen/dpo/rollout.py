@@ -56,7 +56,7 @@ def prompt_groups(
         corpus: a prepared one.
         where: which of its pieces, as an expression over its columns; None for all.
         min_real: real pieces a prompt must have.
-        prompted: whether the policy takes prompts; otherwise there is one target, of all pieces.
+        prompted: whether the policy takes prompts; otherwise all pieces are one group.
 
     Raises:
         UserError: there is none.
@@ -65,9 +65,9 @@ def prompt_groups(
     for row in storage.read(corpus, "train", where):
         prompt = prompt_of(row) if prompted else ()
         text = str(prompt) if prompt else ""
-        target = found.setdefault(text, PromptGroup(", ".join(prompt), text, []))
-        target.real.append(row["text"])
-    enough = [target for _, target in sorted(found.items()) if len(target.real) >= min_real]
+        group = found.setdefault(text, PromptGroup(", ".join(prompt), text, []))
+        group.real.append(row["text"])
+    enough = [group for _, group in sorted(found.items()) if len(group.real) >= min_real]
     if not enough:
         raise UserError(
             f"no prompt has {min_real} pieces in {corpus} to compare with; widen stage.data.where "
@@ -81,17 +81,17 @@ class Sample(NamedTuple):
 
     Attributes:
         number: its place among all pieces of the iteration; with the seed, what draws it.
-        target: name of what it was asked to be.
+        prompt: name of its prompt, see :class:`PromptGroup`.
         text: interleaved ABC with prompt and stream marks, rests left out.
         complete: whether it ended by itself.
-        strayed: bars whose voices did not agree at first.
+        misaligned_first_draft: bars whose voices did not agree at first.
     """
 
     number: int
-    target: str
+    prompt: str
     text: str
     complete: bool
-    strayed: int
+    misaligned_first_draft: int
 
 
 class SampleJournal:
@@ -133,7 +133,7 @@ def write_share(
 
     Args:
         model: the policy.
-        asked: the target of each piece of the iteration.
+        prompts: the prompt of each piece of the iteration.
         done: numbers of the pieces that are on disk.
         journal: where to add those that are not.
         sampling, seed, batch_size, max_patches: as in :func:`generate`.
@@ -153,10 +153,10 @@ def write_share(
     for piece in written:
         sample = Sample(
             number=piece.index,
-            target=prompts[piece.index].name,
+            prompt=prompts[piece.index].name,
             text=piece.text,
             complete=piece.finish_reason is FinishReason.COMPLETE,
-            strayed=piece.stats.misaligned_first_draft,
+            misaligned_first_draft=piece.stats.misaligned_first_draft,
         )
         journal.add(sample)
         yield sample

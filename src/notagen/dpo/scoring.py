@@ -24,19 +24,19 @@ class Scored(TypedDict):
     """A piece; what needs it to be readable is None where it is not."""
 
     number: int
-    target: str
+    prompt: str
     score: float | None  # cosine with the mean feature of the real pieces
     judge: float | None  # the same by an encoder that has no say
     closest: float | None  # cosine with the nearest real piece
     excluded: str  # why it must not be chosen; empty if it may
     bars: int
     misaligned_bars: int
-    strayed_bars: int  # bars whose voices did not agree as first drawn
+    misaligned_first_draft: int  # bars whose voices did not agree as first drawn
     longest_run: int  # bars in a row that also stand in a real piece, in whatever key
 
 
 class Similarity(NamedTuple):
-    """Mean cosine of two pieces of one target: of those written, and of the real ones."""
+    """Mean cosine of two pieces with one prompt: of those written, and of the real ones."""
 
     written: float
     real: float
@@ -44,17 +44,17 @@ class Similarity(NamedTuple):
 
 def score_group(
     samples: Sequence[Sample],
-    target: PromptGroup,
+    group: PromptGroup,
     encoder: Features,
     judge: Features | None,
     max_similarity: float,
     max_misaligned: float,
 ) -> tuple[list[Scored], Similarity]:
-    """Score the pieces written for one target.
+    """Score the pieces written for one prompt.
 
     Args:
         samples: the pieces.
-        target: what they were asked to be.
+        group: the prompt and its real pieces.
         encoder: whose scores make preferences.
         judge: whose scores are only reported.
         max_similarity: cosine with a real piece above which a piece counts as its copy.
@@ -63,15 +63,15 @@ def score_group(
     """
     tunes = {sample.number: tune for sample in samples if (tune := readable(sample.text))}
     texts = [tune.to_interleaved() for tune in tunes.values()]
-    features, real = encoder.encode(texts), encoder.encode(target.real)
+    features, real = encoder.encode(texts), encoder.encode(group.real)
     found = score(features, real)
     pairs = zip(found.score.tolist(), found.closest.tolist(), strict=True)
     scores = dict(zip(tunes, pairs, strict=True))
     judged: dict[int, float] = {}
     if judge is not None:
-        judgements = score(judge.encode(texts), judge.encode(target.real)).score
+        judgements = score(judge.encode(texts), judge.encode(group.real)).score
         judged = dict(zip(tunes, judgements.tolist(), strict=True))
-    index = BarIndex(map(Tune.parse, target.real))
+    index = BarIndex(map(Tune.parse, group.real))
     rows = []
     for sample in samples:
         tune = tunes.get(sample.number)
@@ -82,21 +82,21 @@ def score_group(
         aligned = tune.complete_rests().aligned_bars()
         if not sample.complete:
             excluded = "not finished"
-        elif sample.strayed > max_misaligned * len(aligned):
+        elif sample.misaligned_first_draft > max_misaligned * len(aligned):
             excluded = "too many bars drawn again"
         else:
             excluded = exclusion(tune, closest, max_similarity)
         rows.append(
             Scored(
                 number=sample.number,
-                target=sample.target,
+                prompt=sample.prompt,
                 score=own,
                 judge=judged.get(sample.number),
                 closest=closest,
                 excluded=excluded,
                 bars=len(aligned),
                 misaligned_bars=aligned.count(False),
-                strayed_bars=sample.strayed,
+                misaligned_first_draft=sample.misaligned_first_draft,
                 longest_run=index.longest_run(tune),
             )
         )
@@ -106,14 +106,14 @@ def score_group(
 def _unreadable(sample: Sample) -> Scored:
     return Scored(
         number=sample.number,
-        target=sample.target,
+        prompt=sample.prompt,
         score=None,
         judge=None,
         closest=None,
         excluded="cannot be read",
         bars=0,
         misaligned_bars=0,
-        strayed_bars=sample.strayed,
+        misaligned_first_draft=sample.misaligned_first_draft,
         longest_run=0,
     )
 
