@@ -1,4 +1,4 @@
-"""Where the configuration lies, and the one place that turns it into objects."""
+"""Configuration: ``conf/`` to objects, commands with help and one sentence an error, the plan."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def _score_samples(names: list[str], config: DictConfig) -> None:
 
 
 def _is_run(path: Path) -> bool:
-    """Whether a name is the folder of a run: neither weights in a folder nor a sharded .ckpt."""
+    """True if a name is the folder of a run: neither weights in a folder nor a sharded .ckpt."""
     return path.is_dir() and path.suffix != ".ckpt" and not (path / "config.json").is_file()
 
 

@@ -31,7 +31,7 @@ Patches = npt.NDArray[np.uint8]
 _BOS_PATCH = bytes([BOS] * (PATCH_SIZE - 1) + [EOS])
 _EOS_PATCH = bytes([BOS] + [EOS] * (PATCH_SIZE - 1))
 _FILLINGS = [b"", *(bytes([EOS]) + bytes(PATCH_SIZE - 1 - n) for n in range(1, PATCH_SIZE))]
-"""What follows the last n characters of a line or bar to fill their patch."""
+"""End and padding after the last n characters of a line or bar, by n."""
 
 _BODY = re.compile(r"^\[[Vr]:", re.MULTILINE)  # the first body line, [r:0/96][V:1]... or [V:1]...
 _LINE = re.compile(rb"[^\n]+\n?|\n")  # a header line with its line end

@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from notagen.config import announce, build, build_each, command, listed, options, quiet, save
 from notagen.errors import UserError
+from notagen.training import cpu, sweep
 
 
 @command("train")
@@ -21,9 +22,10 @@ def main(config: DictConfig) -> float | None:
     if (steps := config.trainer.max_steps) < 1:
         raise UserError(f"stage.max_steps={steps} trains nothing; choose 1 or more")
 
+    cpu.configure()
+
     import lightning as L
 
-    from notagen.training import cpu, sweep
     from notagen.training.run import Run
 
     start = {"resume": config.resume, "init_from": config.init_from}
@@ -34,7 +36,6 @@ def main(config: DictConfig) -> float | None:
         return None
     config.init_from = run.start  # known from here on, also to stage.data and in config.yaml
 
-    cpu.configure()
     quiet()
     L.seed_everything(config.seed, verbose=False)
     model = build(config.model, "name")

@@ -110,7 +110,11 @@ def test_ranks_that_a_command_started_stop_together(corpus, tmp_path):
         "notagen.train",
         *recipe(corpus, *ranks, "stage.max_steps=9999"),
     ]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+    # Below those that the system gives to other sockets, of which another test may take one first.
+    environment = {**os.environ, "MASTER_PORT": str(20_000 + os.getpid() % 10_000)}
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
         while process.poll() is None and not (tmp_path / LAST).exists():
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)

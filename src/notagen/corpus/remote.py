@@ -19,7 +19,7 @@ _LAST = "dataset_dict.json"  # uploaded last: a folder that has it is complete
 
 
 def is_url(location: str) -> bool:
-    """Whether a location is an address for fsspec, not a local path."""
+    """True if a location is an address for fsspec, not a local path."""
     return "://" in location
 
 
@@ -77,7 +77,7 @@ def local_file(path: Path, url: str, largest: int) -> Iterator[Path]:
 
 
 def is_prepared(out: str) -> bool:
-    """Whether a complete prepared corpus lies at ``out``."""
+    """True if a complete prepared corpus lies at ``out``."""
     if not is_url(out):
         return storage.is_prepared(Path(out))
     files, root = open_url(out)

@@ -128,7 +128,7 @@ def select(rows: Dataset, expression: str) -> Dataset:
 
 
 def is_prepared(path: Path) -> bool:
-    """Whether a prepared corpus lies at ``path``."""
+    """True if a prepared corpus lies at ``path``."""
     return (path / "dataset_dict.json").is_file()
 
 

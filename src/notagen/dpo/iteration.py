@@ -94,7 +94,7 @@ class Iteration:
 
     @property
     def prompted(self) -> bool:
-        """Whether the policy takes prompts."""
+        """True if the policy takes prompts."""
         return known_prompts(Path(self.policy)) != []
 
     def run(self, model: NotaGen, trainer: L.Trainer) -> None:
@@ -278,7 +278,7 @@ class Iteration:
             raise UserError(problem)
 
     def _check_settings(self, trainer: L.Trainer) -> None:
-        """Keep the settings beside the pieces; refuse to go on with others.
+        """Write the settings beside the pieces; refuse to continue with others.
 
         Raises:
             UserError: it names the first key that differs.

@@ -1,4 +1,4 @@
-"""What a pair of pieces says about a policy: DPO-P and its relatives, as pure functions."""
+"""Preference losses of pairs of pieces: DPO-P, DPO, SimPO, IPO."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Preference(NamedTuple):
 
     @property
     def margin(self) -> Tensor:
-        """How much more the chosen piece has gained than the rejected one."""
+        """Reward of the chosen piece minus that of the rejected one."""
         return self.chosen_reward - self.rejected_reward
 
     @property
@@ -67,7 +67,7 @@ def preference_loss(
             or divided by its length.
         loss_type: which one.
         beta: how strongly the policy is held to the reference; for ``simpo``, the scale.
-        dpop_lambda: of ``dpop``, lambda.
+        dpop_lambda: lambda of ``dpop``.
         simpo_gamma: margin that ``simpo`` asks for, gamma.
     """
     gained, gained_rejected = chosen - reference_chosen, rejected - reference_rejected

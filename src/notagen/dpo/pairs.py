@@ -19,7 +19,7 @@ LOWEST: Final = -1.0
 
 @dataclass(frozen=True)
 class PairSettings:
-    """Which of a policy's pieces make pairs (paper, section 3.3).
+    """Choice of the pieces that make pairs (paper, section 3.3).
 
     Attributes:
         fraction: of the pieces of a prompt, how many are chosen, and how many rejected.
@@ -39,10 +39,10 @@ class Candidate(NamedTuple):
     """A piece that a policy wrote.
 
     Attributes:
-        number: its place among all pieces written.
-        prompt: what it was asked to be.
+        number: of the piece in its iteration.
+        prompt: name of its prompt.
         score: the higher, the better; LOWEST where the piece cannot be read.
-        excluded: why it must not be chosen; empty if it may.
+        excluded: reason not to choose it; empty for none.
     """
 
     number: int

@@ -1,4 +1,4 @@
-"""What an iteration found out about the policy it started from, and how it compares."""
+"""Report of an iteration: figures of its policy beside earlier ones, bounds, examples."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, TypedDict
 
 
 class Figures(TypedDict):
-    """A policy, by the pieces it wrote; a line of the report's table."""
+    """Figures of a policy from the pieces it wrote: a row of the report."""
 
     policy: str
     pieces: int
@@ -30,13 +30,13 @@ class Figures(TypedDict):
     long_runs: float  # share of readable pieces with at least LONG_RUN of them
     self_similarity: float  # mean cosine of two of its pieces with one prompt, where there are two
     real_self_similarity: float  # of two real pieces
-    bits_per_character: float  # of real music it was not trained on
-    real_bits_increase: float  # how many of these the first policy of the run does not need
+    bits_per_character: float  # of held-out real music
+    real_bits_increase: float  # of these, more than under the first policy of the run
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """How far a policy may go for a higher score; by the names in :class:`Figures`."""
+    """Limits of a policy that is trained for a higher score; named as in :class:`Figures`."""
 
     copies: float
     long_runs: float
@@ -44,13 +44,13 @@ class Bounds:
     real_bits_increase: float
 
     def passed(self, line: Figures) -> list[str]:
-        """Which of them a policy has passed."""
+        """Names of the limits that a policy exceeds."""
         found: Mapping[str, Any] = line
         return [name for name, most in asdict(self).items() if found[name] > most]
 
 
 LONG_RUN = 8
-"""Bars in a row, as in a real piece, from which a piece is told as one that copies."""
+"""Consecutive bars of a real piece from which on a piece counts as one that copies."""
 
 
 def figures(
@@ -61,7 +61,7 @@ def figures(
     bits_per_character: float,
     before: Sequence[Figures],
 ) -> Figures:
-    """Sum up what was found out about each piece of a policy (:class:`Scored`), and each prompt.
+    """Summarise the scored pieces of a policy (:class:`Scored`) and their similarities.
 
     ``before`` are the figures of the policies before it, the first one first.
     """

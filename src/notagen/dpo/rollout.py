@@ -18,7 +18,7 @@ from notagen.model import NotaGen
 
 @dataclass(frozen=True)
 class RolloutSettings:
-    """How many pieces a policy writes for an iteration.
+    """Number and length of the pieces that a policy writes for an iteration.
 
     Attributes:
         per_prompt: pieces for each prompt.
@@ -77,13 +77,13 @@ def prompt_groups(
 
 
 class Sample(NamedTuple):
-    """A piece.
+    """A piece written by a policy.
 
     Attributes:
-        number: its place among all pieces of the iteration; with the seed, what draws it.
+        number: of the piece in its iteration; with the seed, it determines all draws.
         prompt: name of its prompt, see :class:`PromptGroup`.
         text: interleaved ABC with prompt and stream marks, rests left out.
-        complete: whether it ended by itself.
+        complete: whether the model ended it.
         misaligned_first_draft: bars whose voices did not agree at first.
     """
 
@@ -95,7 +95,7 @@ class Sample(NamedTuple):
 
 
 class SampleJournal:
-    """The file to which one rank adds its pieces.
+    """File of the pieces of one rank, one line each.
 
     A last line that a killed run left unfinished is cut off, and its piece written again.
     """
@@ -104,7 +104,7 @@ class SampleJournal:
         self.file = open_lines(path)
 
     def add(self, sample: Sample) -> None:
-        """Write a piece down."""
+        """Append a piece."""
         self.file.write(json.dumps(sample).encode() + b"\n")
         self.file.flush()
 
@@ -127,18 +127,18 @@ def write_share(
     rank: int,
     ranks: int,
 ) -> Iterator[Sample]:
-    """Write what is missing of one rank's share of the pieces; yield each as it is on disk.
+    """Write the missing pieces of one rank's share; yield each once it is on disk.
 
-    Which pieces come out does not depend on ranks, batch size, or where an earlier run stopped.
+    The pieces do not depend on ranks, batch size, or where an earlier run stopped.
 
     Args:
         model: the policy.
         prompts: the prompt of each piece of the iteration.
-        done: numbers of the pieces that are on disk.
-        journal: where to add those that are not.
+        done: numbers of the pieces on disk.
+        journal: file for the others.
         sampling, seed, batch_size, max_patches: as in :func:`generate`.
-        rank: which share.
-        ranks: how many there are.
+        rank: of this process.
+        ranks: number of processes.
     """
     missing = [number for number in range(len(prompts)) if number not in done][rank::ranks]
     written = generate(

@@ -17,18 +17,18 @@ from notagen.reward.similarity import score, self_similarity
 _INSTRUMENT_NAME = re.compile(r'\bnm="([^"]*)"')
 
 Content = tuple[tuple[tuple[tuple[int, ...], Fraction], ...], ...]
-"""Of each sounding voice, of each sound: semitones above the bar's first note, and duration."""
+"""For each sounding voice, for each sound: semitones above the bar's first note, and duration."""
 
 
 class Scored(TypedDict):
-    """A piece; what needs it to be readable is None where it is not."""
+    """Scores of a piece; None where the piece cannot be read."""
 
     number: int
     prompt: str
     score: float | None  # cosine with the mean feature of the real pieces
-    judge: float | None  # the same by an encoder that has no say
+    judge: float | None  # by the judge: reported only
     closest: float | None  # cosine with the nearest real piece
-    excluded: str  # why it must not be chosen; empty if it may
+    excluded: str  # reason not to choose it; empty for none
     bars: int
     misaligned_bars: int
     misaligned_first_draft: int  # bars whose voices did not agree as first drawn
@@ -56,7 +56,7 @@ def score_group(
         samples: the pieces.
         group: the prompt and its real pieces.
         encoder: whose scores make preferences.
-        judge: whose scores are only reported.
+        judge: whose scores are reported only.
         max_similarity: cosine with a real piece above which a piece counts as its copy.
         max_misaligned: share of bars that did not agree as first drawn above which a piece is not
             chosen.
@@ -161,7 +161,7 @@ def scattered_instrument(tune: Tune) -> str:
 
 
 class BarIndex:
-    """Where each bar stands in a set of tunes, to find the longest passage they share.
+    """Index of the bars of a set of tunes, to find the longest passage shared with them.
 
     Two bars are the same when their voices, moved by one interval, have the same pitches and
     durations.
@@ -188,7 +188,7 @@ class BarIndex:
 
 
 def contents(tune: Tune) -> Iterator[Content]:
-    """What each bar holds, the same in every key; nothing where all voices rest."""
+    """Content of each bar, equal in every key; empty where all voices rest."""
     voices = zip(*(sounds_by_bar(tune, voice) for voice in tune.voices), strict=True)
     return (_content(bar, tune.unit_length) for bar in voices)
 

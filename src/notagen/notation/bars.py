@@ -203,7 +203,7 @@ def _untimed(token: Token) -> bool:
 
 
 def is_resting(text: str) -> bool:
-    """Whether a bar holds no letter other than ``z Z x X``, so that it may be left out.
+    """True if a bar holds no letter other than ``z Z x X``, so that it may be left out.
 
     A word, a decoration or a field counts as music: leaving it out would lose it.
     """

@@ -21,7 +21,7 @@ UNIT_LENGTH = re.compile(r"[1-9]\d*(?:/[1-9]\d*)?")
 
 
 class Alignment(NamedTuple):
-    """Whether the voices of a tune agree."""
+    """Agreement of the voices of a tune."""
 
     barlines: bool
     bar_counts: bool
@@ -159,7 +159,7 @@ class Tune:
         )
 
     def aligned_bars(self) -> list[bool]:
-        """Whether the voices of each bar agree in barlines and duration; [bars]."""
+        """Agreement of the voices in barlines and duration, for each bar; [bars]."""
         return [_same_barlines(voices) and _same_durations(voices) for voices in self.bars]
 
     def _block(self, voice: str) -> Iterator[str]:

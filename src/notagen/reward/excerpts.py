@@ -59,7 +59,7 @@ class EncoderPieces(PieceDataset):
         return Contrast(self._patches(excerpt), corrupted, str(prompt_of(row)))
 
     def _excerpt(self, row: Any, rng: np.random.Generator) -> Tune:
-        """As many bars as fit, from a random one on, in a random key."""
+        """Draw an excerpt: bars from a random one on, up to the limit, in a random key."""
         tune = Tune.parse(row["text"])
         room = self.patch_length - len(tune.header) - 2  # a start and an end patch
         count = max(1, room // len(tune.voices))

@@ -54,7 +54,7 @@ def sounding_voices(part: stream.Part) -> set[str]:
 
 
 def is_printed_note(element: Music21Object) -> bool:
-    """Whether an element is a note or chord that stands in the printed score."""
+    """True if an element is a note or chord that stands in the printed score."""
     return isinstance(element, note.NotRest) and not (
         element.hasStyleInformation and element.style.hideObjectOnPrint
     )
@@ -153,7 +153,7 @@ def eighths(quarters: float | Fraction) -> Fraction:
 def timed(voice: stream.Stream) -> Iterator[tuple[Fraction, Fraction, Music21Object]]:
     """Yield onset and length, in eighths, and element for what stands in a measure or voice.
 
-    Some editors count so many parts to the quarter that its eighth is no whole number of them, 17
+    Some editors divide the quarter into parts of which an eighth is no whole number, 17
     for instance, and round. A note that is so miscounted lasts as long as it is written, and what
     follows it moves along.
     """
@@ -170,7 +170,7 @@ def timed(voice: stream.Stream) -> Iterator[tuple[Fraction, Fraction, Music21Obj
 
 
 def is_miscounted(element: Music21Object) -> bool:
-    """Whether a note lasts otherwise than its file counts."""
+    """True if a note lasts longer or shorter than its written value."""
     return _written(element.duration) != eighths(element.duration.quarterLength)
 
 

@@ -17,7 +17,7 @@ _LONG_SHORT = {Fraction(3): ">", Fraction(1, 3): "<"}
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """What stands around a note for its duration: ``{lead}note{length}{broken}``."""
+    """ABC around a note for its duration: ``{lead}note{length}{broken}``."""
 
     lead: str  # a blank unless a beam goes on, and the tuplet that begins here
     length: Fraction  # as written, in eighths
@@ -47,7 +47,7 @@ def write_rhythm(notes: Sequence[Event], bar_end: Fraction, beat: Fraction | Non
 
 
 def _joined(left: Event, right: Event, bar_end: Fraction, beat: Fraction | None) -> bool:
-    """Whether a beam runs from one note to the next."""
+    """True if a beam runs from one note to the next."""
     if beat is None:
         return _beam(left) in ("start", "continue") and _beam(right) in ("continue", "stop")
     return (

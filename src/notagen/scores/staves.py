@@ -37,7 +37,7 @@ class Staff:
 
     @property
     def beamed(self) -> bool:
-        """Whether the score says which notes share a beam."""
+        """True if the score gives beams."""
         return any(
             isinstance(event.element, note.NotRest) and event.element.beams.beamsList
             for bar in self.bars
@@ -179,7 +179,7 @@ def _field(element: Music21Object) -> str:
 
 
 class Spans:
-    """What opens before and closes after each note, by the note's ``id()``.
+    """Spanners that open before and close after each note, by the note's ``id()``.
 
     ABC ties these marks to a voice: a span is kept when it begins and ends in the same one.
     """

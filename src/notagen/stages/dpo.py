@@ -42,7 +42,7 @@ class DPO(LanguageModel):
         loss_type, beta, dpop_lambda, simpo_gamma: as in :func:`preference_loss`.
         per_character: divide the log-probability of a piece by its number of characters.
         char_chunk: None runs each pair through the model in one pass; a number runs piece after
-            piece, holding the activations of so many patches at a time.
+            piece, holding the activations of that many patches at a time.
     """
 
     def __init__(

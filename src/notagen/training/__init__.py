@@ -1,1 +1,1 @@
-"""What every stage takes from Lightning: callbacks, checkpoints, optimizers, FSDP."""
+"""Callbacks, checkpoints, optimizers, schedules, FSDP, sweeps: training, whatever the stage."""

@@ -74,7 +74,7 @@ class LastCheckpoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: L.Trainer, stage: L.LightningModule, outputs: Any, batch: Any, index: int
     ) -> None:
-        """Save after every so many steps, before a validation, and before stopping."""
+        """Save every ``every_n_train_steps``, before a validation, and before stopping."""
         if trainer.global_step == self.step:
             return  # gradients are being accumulated: there is nothing whole to save
         self.step = trainer.global_step
@@ -117,12 +117,17 @@ class LastCheckpoint(Checkpoint):
 
 
 def _validation_is_due(trainer: L.Trainer) -> bool:
-    """Whether a validation follows the current batch."""
+    """True if a validation follows the current batch."""
     assert trainer.val_check_batch is not None  # it is where validation goes by the clock
     return (trainer.fit_loop.total_batch_idx + 1) % trainer.val_check_batch == 0
 
 
 def _validate(trainer: L.Trainer) -> None:
+    """Run the validation that a stopped run was in, before its first step.
+
+    Lightning 2.6 has no call for that: it goes on with the next training batch. Read off
+    ``_TrainingEpochLoop.on_advance_end``; `tests/training/test_interruptions.py` would notice.
+    """
     loop = trainer.fit_loop.epoch_loop.val_loop
     loop.restarting = False
     trainer.validating = True
@@ -146,7 +151,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def numbers(path: Path) -> dict[str, float]:
-    """Of the last validation before a checkpoint, if there was one, and its optimizer ``steps``."""
+    """Metrics of the last validation before a checkpoint, if any, and its optimizer ``steps``."""
     contents = read_checkpoint(path)
     return {**contents.get("validation", {}), "steps": contents["global_step"]}
 

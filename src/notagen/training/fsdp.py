@@ -28,8 +28,8 @@ class FullySharded(ModelParallelStrategy):
     node are given the same batches, and nothing complains. Here each device is one.
 
     Args:
-        save_distributed_checkpoint: write a checkpoint as a folder with a file a rank, which needs
-            no rank to hold the whole; else as the one file that other strategies write.
+        save_distributed_checkpoint: write a checkpoint as a folder with one file per rank, for
+            which no rank must hold the whole; else as the one file of other strategies.
         timeout: how long a rank waits for another.
     """
 

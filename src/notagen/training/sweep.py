@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def is_job() -> bool:
-    """Whether this is one of several jobs of a multirun."""
+    """True in a job of a multirun."""
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
