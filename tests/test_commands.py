@@ -55,8 +55,10 @@ def test_generate_keeps_every_piece_and_says_what_became_of_it(run, weights, cap
     for piece in saved:
         assert Path("pieces", piece["name"] + ".txt").exists()
         # Not in 40 patches; the reason is kept and shown.
-        assert piece["ending"] == "too long"
-    assert "complete pieces: 0 of 2" in capfd.readouterr().out
+        assert piece["finish_reason"] == "too long"
+    printed = capfd.readouterr().out
+    assert "2 pieces in pieces/, none of them a score" in printed
+    assert "complete pieces: 0 of 2" in printed
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def main(config: DictConfig) -> None:
     weights.save(model, out)
     if out.is_dir():
         copy_known(Path(config.weights), out)
-    print(f"{sum(weight.numel() for weight in model.parameters()):,} parameters: {out}")
+    print(f"weights in {out}: {sum(weight.numel() for weight in model.parameters()):,} parameters")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ def main(config: DictConfig) -> None:
     cpu.configure()
 
     from notagen.generation import Form
-    from notagen.generation.saving import check_formats, summary
+    from notagen.generation.saving import check_formats, first_to_open, summary
     from notagen.generation.to_folder import generate_to_folder, to_device
     from notagen.model import weights
 
@@ -60,10 +60,11 @@ def main(config: DictConfig) -> None:
         quantize=config.quantize,
         cuda_graphs=config.cuda_graphs,
     )
+    number = "1 piece" if config.n == 1 else f"{config.n} pieces"
+    to_open = first_to_open(saved.pieces, out)
+    print(f"{number} in {out}/" + (f": open {to_open}" if to_open else ", none of them a score"))
     print("\n".join(summary(saved.pieces)))
-    bits = saved.bits_per_character
-    print(f"bits per character that these weights need for what was written: {bits:.3f}")
-    print(f"scores: {out}")
+    print(f"bits per character of these pieces by their model: {saved.bits_per_character:.3f}")
 
 
 def _check_numbers(config: DictConfig) -> None:

@@ -48,6 +48,10 @@ def main(config: DictConfig) -> None:
         processes=config.processes,
         engine=ENGINES[config.engine],
     )
+    print(
+        f"{sum(card['pieces'].values()):,} pieces in {out}: train on them with "
+        f"`python -m notagen.train corpus.prepared={out}`\n"
+    )
     print(page(config.corpus.name, card))
     for split in ("train", "validation"):
         if split not in card["pieces"]:
@@ -55,7 +59,6 @@ def main(config: DictConfig) -> None:
                 f"no piece came into the {split} split, without which nothing can be trained; "
                 "change rules.validation_fraction and give overwrite=true"
             )
-    print(f"prepared corpus: {out}")
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def main(config: DictConfig) -> None:
     made_with = {key: config[key] for key in ("encoder", "like", "fraction")}
     card = {"pieces": pieces, "made_with": {"corpus": str(source), **made_with}}
     storage.write(out, selected, [], card)
-    print(f"pieces: {pieces}\nprepared corpus: {out}")
+    print(f"{sum(pieces.values())} pieces in {out} ({pieces}): train with corpus.prepared={out}")
 
 
 if __name__ == "__main__":

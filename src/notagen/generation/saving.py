@@ -19,6 +19,7 @@ from notagen.scores.audio import mp3, wav
 from notagen.scores.engrave import pdf, svg
 
 _INDEX = "index.jsonl"
+_OPENED_FIRST = (".pdf", "-1.svg", ".musicxml", ".mid", ".abc")  # a page before a program
 
 
 @dataclass(frozen=True)
@@ -27,33 +28,33 @@ class Saved:
 
     Attributes:
         name: of its files, without suffix.
-        ending: value of its :class:`FinishReason`.
+        finish_reason: value of its :class:`FinishReason`.
         bars: number of bars.
         aligned_bars: bars of equal duration in all voices.
         silent_voices: voices without a note.
         resamples: number of times a voice or a line was resampled for voices to agree.
         repairs: lines repaired by rule.
-        patches_drawn: patches sampled.
-        patches_kept: patches of the piece that are not the prompt's.
+        sampled_patches: patches sampled.
+        kept_patches: patches of the piece that are not the prompt's.
         problem: why only its text was saved; empty if there is a score.
     """
 
     name: str
-    ending: str
+    finish_reason: str
     bars: int = 0
     aligned_bars: int = 0
     silent_voices: int = 0
     resamples: int = 0
     repairs: int = 0
-    patches_drawn: int = 0
-    patches_kept: int = 0
+    sampled_patches: int = 0
+    kept_patches: int = 0
     problem: str = ""
 
     @property
     def is_complete(self) -> bool:
         """True if the piece has all its bars, is readable, and has no silent voice."""
         return (
-            self.ending == FinishReason.COMPLETE.value
+            self.finish_reason == FinishReason.COMPLETE.value
             and not self.problem
             and self.silent_voices == 0
         )
@@ -75,8 +76,8 @@ def save(piece: GeneratedPiece, folder: Path, formats: Sequence[str]) -> Saved:
         piece.finish_reason.value,
         resamples=stats.resamples,
         repairs=stats.repairs,
-        patches_drawn=stats.sampled_patches,
-        patches_kept=stats.kept_patches,
+        sampled_patches=stats.sampled_patches,
+        kept_patches=stats.kept_patches,
     )
     try:
         tune = Tune.parse(piece.text).complete_rests()
@@ -111,11 +112,19 @@ def write_index(saved: Sequence[Saved], folder: Path) -> None:
         unfinished.write_text(lines)
 
 
+def first_to_open(saved: Sequence[Saved], folder: Path) -> Path | None:
+    """The file of the first readable piece that a person would open first; None without one."""
+    files = (
+        folder / f"{piece.name}{end}" for piece in saved if piece.bars for end in _OPENED_FIRST
+    )
+    return next((file for file in files if file.is_file()), None)
+
+
 def summary(saved: Sequence[Saved]) -> Iterator[str]:
     """Summary lines: incomplete pieces with their reasons, then totals."""
     for piece in saved:
         if not piece.is_complete:
-            reason = piece.problem or f"{piece.ending}, {piece.silent_voices} voices never sound"
+            reason = piece.problem or f"{piece.finish_reason}, {piece.silent_voices} silent voices"
             yield f"{piece.name} is not complete: {reason}"
     yield f"complete pieces: {sum(piece.is_complete for piece in saved)} of {len(saved)}"
     bars = sum(piece.bars for piece in saved)
@@ -123,10 +132,10 @@ def summary(saved: Sequence[Saved]) -> Iterator[str]:
     yield f"bars that last as long in all voices: {aligned} of {bars}"
     resamples = sum(piece.resamples for piece in saved)
     repairs = sum(piece.repairs for piece in saved)
-    yield f"drawn again for that: {resamples} times; bars repaired by rule: {repairs}"
-    drawn = sum(piece.patches_drawn for piece in saved)
-    kept = sum(piece.patches_kept for piece in saved)
-    yield f"patches drawn for each one kept: {drawn / max(kept, 1):.2f}"
+    yield f"resampled for that: {resamples} times; bars repaired by rule: {repairs}"
+    drawn = sum(piece.sampled_patches for piece in saved)
+    kept = sum(piece.kept_patches for piece in saved)
+    yield f"patches sampled for each one kept: {drawn / max(kept, 1):.2f}"
 
 
 def _is_silent(tune: Tune, voice: str) -> bool:

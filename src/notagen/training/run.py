@@ -136,7 +136,7 @@ class Run:
         kept = best if which == "best" and best.exists() else last
         stage.export(kept, self.out / "model")
         save_known(prompts, self.out / "model")
-        print(f"weights: {self.out / 'model'}\ncurves: tensorboard --logdir {self.out}")
+        print(f"weights in {self.out / 'model'}; curves: tensorboard --logdir {self.out}")
         return checkpoints.numbers(kept)
 
 
