@@ -42,7 +42,10 @@ def imported(path: Path) -> set[str]:
             names |= {name if name in FILES else node.module for name in whole}
         elif isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-    return names & FILES.keys() - {name_of(path)}
+    names |= {name.rpartition(".")[0] for name in names}  # a package's __init__ runs, too
+    own = name_of(path)
+    above = {own[:end] for end in range(len(own)) if own[end] == "."}  # running already
+    return names & FILES.keys() - {own} - above
 
 
 IMPORTS = {name: imported(path) for name, path in FILES.items()}

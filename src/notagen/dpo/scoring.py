@@ -168,10 +168,10 @@ class BarIndex:
     """
 
     def __init__(self, tunes: Iterable[Tune]) -> None:
-        self.places: defaultdict[Content, list[tuple[int, int]]] = defaultdict(list)
+        self.positions: defaultdict[Content, list[tuple[int, int]]] = defaultdict(list)
         for number, tune in enumerate(tunes):
             for position, bar in enumerate(contents(tune)):
-                self.places[bar].append((number, position))
+                self.positions[bar].append((number, position))
 
     def longest_run(self, tune: Tune) -> int:
         """Bars in a row of ``tune``, at most, that stand so in one of the tunes; rests end a run.
@@ -181,8 +181,8 @@ class BarIndex:
         longest = 0
         runs: dict[tuple[int, int], int] = {}  # that reach the bar before, by where they end
         for bar in contents(tune):
-            places = self.places.get(bar, []) if bar else []
-            runs = {(at, place): runs.get((at, place - 1), 0) + 1 for at, place in places}
+            found = self.positions.get(bar, []) if bar else []
+            runs = {(piece, i): runs.get((piece, i - 1), 0) + 1 for piece, i in found}
             longest = max([longest, *runs.values()])
         return longest
 

@@ -34,8 +34,8 @@ from notagen.scores.layers import Event, Layer, eighths
 from notagen.scores.marks import ARTICULATIONS, FINGERS, ORNAMENTS, REPEAT_EXPRESSIONS
 from notagen.scores.rhythm import Rhythm, write_rhythm
 from notagen.scores.staves import (
+    NotePosition,
     Opening,
-    Place,
     Spans,
     Staff,
     read_opening,
@@ -62,7 +62,7 @@ def from_music21(score: stream.Score) -> Tune:
         raise ScoreError("The score has no measures; call makeMeasures() on its parts first.")
     staffs = staves(score)
     opening = read_opening(staffs)
-    spans = Spans(score.spannerBundle, _places(staffs))
+    spans = Spans(score.spannerBundle, _note_positions(staffs))
     left, right = barlines([staff.part for staff in staffs])
     lengths = _bar_lengths(staffs)
     bars: list[dict[str, Bar]] = [{} for _ in lengths]
@@ -88,19 +88,19 @@ def _bar_lengths(staffs: Sequence[Staff]) -> list[Fraction]:
     return lengths
 
 
-def _places(staffs: Sequence[Staff]) -> dict[int, Place]:
+def _note_positions(staffs: Sequence[Staff]) -> dict[int, NotePosition]:
     """Return voice and running number of each note, by its ``id()`` and those of its chord."""
-    places: dict[int, Place] = {}
+    positions: dict[int, NotePosition] = {}
     for staff in staffs:
         for bar in staff.bars:
             for voice, layer in zip(staff.voices, bar, strict=True):
                 for event in layer.events:
                     if isinstance(event.element, note.GeneralNote):
-                        place = (voice, len(places))
-                        places[id(event.element)] = place
+                        position = (voice, len(positions))
+                        positions[id(event.element)] = position
                         if isinstance(event.element, chord.ChordBase):
-                            places.update((id(member), place) for member in event.element.notes)
-    return places
+                            positions.update((id(note_), position) for note_ in event.element.notes)
+    return positions
 
 
 class VoiceWriter:
@@ -211,20 +211,20 @@ class VoiceWriter:
 
     def _mark(self, element: Music21Object) -> str:
         """Write what has no length: fields, dynamics, words; nothing for what ABC does not say."""
-        said = id(element) in self._header
+        in_header = id(element) in self._header
         match element:
             case clef.Clef():
                 return self._change_clef(element)
             case key.KeySignature():
                 name = key_name(element)
                 self._spelling.set_key(parse_key(name) or Key(0, "C"))
-                return "" if said else f"[K:{name}]"
+                return "" if in_header else f"[K:{name}]"
             case meter.TimeSignature():
                 if self._beat:
                     self._beat = eighths(element.beatDuration.quarterLength)
-                return "" if said else f"[M:{element.ratioString}]"
+                return "" if in_header else f"[M:{element.ratioString}]"
             case tempo.MetronomeMark():
-                return _tempo(element, said)
+                return _tempo(element, in_header)
             case dynamics.Dynamic():
                 return f"!{element.value}!" if element.value else ""
             case harmony.ChordSymbol():
@@ -267,13 +267,13 @@ def _ornament(mark: Music21Object) -> str:
     return next((ORNAMENTS[kind] for kind in type(mark).__mro__ if kind in ORNAMENTS), "")
 
 
-def _tempo(mark: tempo.MetronomeMark, said: bool) -> str:
+def _tempo(mark: tempo.MetronomeMark, in_header: bool) -> str:
     text = tempo_text(mark)
-    field = f"[Q:{text}]" if text and not said else ""
+    field = f"[Q:{text}]" if text and not in_header else ""
     words = mark.text if mark.text and not mark.textImplicit else ""
     return field + _quoted("^", words)
 
 
-def _quoted(place: str, words: str) -> str:
+def _quoted(placement: str, words: str) -> str:
     plain = " ".join(words.replace('"', "'").split())
-    return f'"{place}{plain}"' if plain else ""
+    return f'"{placement}{plain}"' if plain else ""

@@ -17,7 +17,7 @@ from notagen.scores.marks import SPANS
 
 _BRACKETS = {"brace": ("{", "}"), **dict.fromkeys(("bracket", "square", "line"), ("[", "]"))}
 
-Place: TypeAlias = tuple[str, int]  # voice, and the how manieth of its notes
+NotePosition: TypeAlias = tuple[str, int]  # (voice id, index of the note in that voice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,8 @@ def score_line(score: stream.Score, staffs: Sequence[Staff]) -> str:
     joined = [False] * len(staffs)  # whether the barline runs on to the next staff
     groups = [group for group in _groups(score) if all(id(part) in index for part in group)]
     for group in sorted(groups, key=len):  # inner groups close before outer ones
-        places = [index[id(part)] for part in group]
-        first, last = min(places), max(places)
+        indices = [index[id(part)] for part in group]
+        first, last = min(indices), max(indices)
         opening, closing = _BRACKETS.get(group.symbol, ("", ""))
         words[first] = f"{opening} {words[first]}"
         words[last] = f"{words[last]} {closing}"
@@ -139,14 +139,14 @@ def read_opening(staffs: Sequence[Staff]) -> Opening:
     """Take the tempo, metre and key of the first staff that has one for the header's."""
     starts = [element for staff in staffs for element in _start(staff)]
     fields = [(element, field) for element in starts if (field := _field(element))]
-    said = {field[:2]: field for _, field in reversed(fields)}
-    key_line = said.get("K:", "K:C")
-    tempo_line = [said["Q:"]] if "Q:" in said else []
+    first = {field[:2]: field for _, field in reversed(fields)}
+    key_line = first.get("K:", "K:C")
+    tempo_line = [first["Q:"]] if "Q:" in first else []
     return Opening(
-        lines=("L:1/8", *tempo_line, said.get("M:", "M:none"), key_line),
+        lines=("L:1/8", *tempo_line, first.get("M:", "M:none"), key_line),
         key=parse_key(key_line[2:]) or Key(0, "C"),
         elements=frozenset(
-            id(element) for element, field in fields if _means(field) == _means(said[field[:2]])
+            id(element) for element, field in fields if _means(field) == _means(first[field[:2]])
         ),
     )
 
@@ -184,23 +184,25 @@ class Spans:
     ABC ties these marks to a voice: a span is kept when it begins and ends in the same one.
     """
 
-    def __init__(self, bundle: spanner.SpannerBundle, places: Mapping[int, Place]) -> None:
+    def __init__(
+        self, bundle: spanner.SpannerBundle, positions: Mapping[int, NotePosition]
+    ) -> None:
         self.opening: defaultdict[int, list[str]] = defaultdict(list)
         self.closing: defaultdict[int, list[str]] = defaultdict(list)
         self.slurs_opening: defaultdict[int, int] = defaultdict(int)
         self.slurs_closing: defaultdict[int, int] = defaultdict(int)
         for span in bundle:
             if not isinstance(span, spanner.RepeatBracket) and len(span):
-                self._add(span, span.getFirst(), span.getLast(), places)
+                self._add(span, span.getFirst(), span.getLast(), positions)
 
     def _add(
         self,
         span: spanner.Spanner,
         first: Music21Object,
         last: Music21Object,
-        places: Mapping[int, Place],
+        positions: Mapping[int, NotePosition],
     ) -> None:
-        start, end = places.get(id(first)), places.get(id(last))
+        start, end = positions.get(id(first)), positions.get(id(last))
         if start is None or end is None or start[0] != end[0]:
             return
         if start > end:  # begins and ends within one long note: music21 names its neighbours
