@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,13 +65,19 @@ def corpus(rows: list[Row], tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
-    """Runs a command in an empty folder, as ``python -m notagen.<name> overrides...`` does."""
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Runs a command in an empty folder, as ``python -m notagen.<name> overrides...`` does.
+
+    What Lightning puts into the environment for other ranks (LOCAL_RANK) is taken out again.
+    """
     monkeypatch.chdir(tmp_path)
+    environment = dict(os.environ)
 
     def run(name: str, *overrides: str) -> Any:
         __import__(f"notagen.{name}")
         monkeypatch.setattr(sys, "argv", [f"notagen.{name}", *overrides])
         return sys.modules[f"notagen.{name}"].main()
 
-    return run
+    yield run
+    os.environ.clear()
+    os.environ.update(environment)
