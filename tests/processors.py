@@ -57,6 +57,7 @@ class Processor(NamedTuple):
             | {
                 "ATEN_CPU_CAPABILITY": self.capability,
                 "NOTAGEN_TEST_THREADS": str(self.threads),
+                "OMP_WAIT_POLICY": "PASSIVE",  # as the commands set it
                 "NUMBA_CACHE_DIR": str(folder.parent / self.numba),
                 "PYTHONPATH": os.pathsep.join(filter(None, path)),
             }

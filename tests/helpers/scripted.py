@@ -3,7 +3,7 @@
 It is a real NotaGen with weights set by hand. Whatever it knows of a token stands in a place of
 its own: the character, the slot, and a mood, which is the note that comes next. Rules look for
 them and say what follows. All but one leave a single character, ahead by ten nats or more; after
-a note one of three durations is drawn, whose likelihoods lie 0.7 nats apart. What a product's last
+a note one of three durations is drawn, whose likelihoods lie 0.8 nats apart. What a product's last
 bits can do is less than a thousandth of a nat.
 """
 

@@ -129,7 +129,8 @@ def write_share(
 ) -> Iterator[Sample]:
     """Write the missing pieces of one rank's share; yield each once it is on disk.
 
-    The pieces do not depend on ranks, batch size, or where an earlier run stopped.
+    The pieces do not depend on ranks, batch size, or where an earlier run stopped, but for draws
+    that the last bits of a product decide; see :func:`notagen.generation.generate`.
 
     Args:
         model: the policy.

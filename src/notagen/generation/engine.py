@@ -53,7 +53,9 @@ def generate(
 ) -> Iterator[GeneratedPiece]:
     """Continue each prompt to a piece, ``batch_size`` at a time; yield each piece as it ends.
 
-    A piece depends on its prompt, its number, the form and the seed, not on the rest of its batch.
+    A piece depends on its prompt, its number, the form and the seed, not on the rest of its batch:
+    only where a draw falls within about 1e-6 of a boundary do the last bits of a product, which
+    differ with batch and processor, decide.
 
     Args:
         model: the model; put into eval mode.

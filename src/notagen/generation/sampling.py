@@ -130,8 +130,7 @@ def _has_numba() -> bool:
 def patch_noise(seed: int, piece: int, patch: int, attempt: int) -> tuple[float, ...]:
     """Uniform numbers for the characters of one patch, 16 in [0, 1).
 
-    They are a hash of the arguments, so a piece depends neither on the batch it is in nor on the
-    machine.
+    They are a hash of the arguments, the same in any batch and on any machine.
 
     Args:
         seed: of the whole run.
