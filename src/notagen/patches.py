@@ -63,7 +63,7 @@ def encode(text: str) -> Patches:
     """Patches of a whole piece, start and end patch included.
 
     Args:
-        text: interleaved ABC, one line a bar. Stream marks ``[r:i/n]`` are put before the body
+        text: interleaved ABC, one line per bar. Stream marks ``[r:i/n]`` are put before the body
             lines when they are not there yet (a text for DPO carries its own).
 
     Returns:

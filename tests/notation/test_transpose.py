@@ -98,6 +98,7 @@ def test_words_stay(text):
     ("symbol", "expected"),
     [
         ("Am7/G", "Cm7/Bb"),
+        ("Am7/g", "Cm7/Bb"),
         ("F#dim", "Adim"),
         ("Bbmaj7", "Dbmaj7"),
         ("C7(#9)", "Eb7(#9)"),

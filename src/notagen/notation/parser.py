@@ -13,14 +13,14 @@ Bars = tuple[Mapping[str, Bar], ...]
 
 HEADER_FIELD = re.compile(r"[A-Za-z]:")
 BODY_FIELD = re.compile(r"[I-Wmrsw]:|[XZ]:(?![|:])")  # A: and the like are music: A:|
-_INLINE = "IKLMPQ"  # body fields that go on as inline fields; the others carry no music
+_INLINE = "IKLMPQ"  # body fields kept as inline fields; the others hold no music
 STREAM_MARK_START = "[r:"
 STREAM_MARK = re.compile(r"\[r:(\d+)/(\d+)\]")  # see stream_mark
 
 _VOICE_FIELD = re.compile(r"V:\s*(\S+)[ \t]*(.*)")  # V:1 treble nm="Violin"
 _INLINE_VOICE = re.compile(r"\[V:\s*([^\]\s]+)[^\]]*\]")  # [V:1] or [V:1 clef=bass]
 # Quoted text is matched first and kept, so that its `%` is no comment; `\` at the end of a line
-# only says that the music goes on in the next.
+# only joins it to the next.
 _COMMENT = re.compile(rf"({QUOTED})|(?<!\\)%.*|\\$")
 # | || |] [| [|] |: :| :: ::: :||: .| and :] (an old form of :|)
 _BARLINE = r"\.?(?::*\[?\|[|\]]*:*|::+|:\])"
@@ -34,10 +34,10 @@ _CUT = re.compile(
 # One voice's bar in a line, as nearly all are: `[V:1]!f! "^a|b" [CE]2 .F (3:2:3GAB:|2`, groups
 # `1`, `!f! "^a|b" [CE]2 .F (3:2:3GAB`, `:|2`. Not plain, and left to _parse_line: a barline before
 # the music (`[V:1]|:C|`), a rest of several bars (`Z4`), an empty bar, two bars.
-# The music is signs first, then at least one character or sign that is no barline; a `[` `.` or `:`
-# that could begin one is looked at with the character behind it. Possessive quantifiers (++, *+)
-# give nothing back: the alternatives exclude each other, and a line that fails would otherwise be
-# tried in exponentially many divisions.
+# The music is decorations and fields first, then at least one character that is no barline; for a
+# `[`, `.` or `:`, which could begin one, the character behind it decides. The quantifiers are
+# possessive (++, *+): with backtracking, a line that fails would be tried in exponentially many
+# divisions; the alternatives exclude each other, so that nothing is lost.
 _PLAIN_BAR = re.compile(
     rf"""\[V:([^\]\s]+)\](?!\s*[ZX]\d)
     ((?:[.~\s]++|{QUOTED}|{DECORATION}|{FIELD})*+

@@ -150,7 +150,7 @@ class Tune:
     def alignment(self) -> Alignment:
         """Compare the voices: same barlines, same number of bars, same durations.
 
-        A voice that is missing from a bar counts as a bar less: complete left-out rests first.
+        A voice that is missing from a bar has a bar less: complete left-out rests first.
         """
         return Alignment(
             barlines=all(_same_barlines(voices) for voices in self.bars),

@@ -1,4 +1,4 @@
-"""Scores in and out, through music21; engraving through verovio."""
+"""Sheet music: files to tunes and back through music21, engraving, sound."""
 
 from notagen.errors import ScoreError
 from notagen.scores.files import read, read_each, to_midi, to_musicxml

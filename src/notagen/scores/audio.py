@@ -1,4 +1,4 @@
-"""A tune as sound: a small organ of sine waves, for notebooks and TensorBoard."""
+"""Additive synthesis of a tune, as WAV or MP3, for notebooks and TensorBoard."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ from notagen.errors import ScoreError
 from notagen.notation import Tune
 from notagen.scores.to_music21 import to_music21
 
-RATE = 22_050  # samples a second
+RATE = 22_050  # samples per second
 _HARMONICS = (1.0, 0.5, 0.3, 0.15, 0.1, 0.05)  # loudness of the fundamental and its overtones
-_ATTACK, _RELEASE, _FADE = 0.015, 0.12, 1.2  # seconds; the last is how a held note decays
+_ATTACK, _RELEASE, _FADE = 0.015, 0.12, 1.2  # seconds; the last is the time constant of a held note
 _PEAK = 0.8
-_LONGEST = 1800  # seconds: what an untrained model writes would fill the memory
-_KILOBITS = 64  # a second, of MP3
+_MAX_SECONDS = 1800  # an untrained model may write music that would fill the memory
+_KILOBITS = 64  # per second of MP3
 
 
 def samples(tune: Tune) -> tuple[NDArray[np.float32], int]:
-    """Play a tune at its tempo (120 quarters a minute without one), repeats played once.
+    """Sound of a tune at its tempo (120 quarters per minute without one), repeats played once.
 
-    What lies beyond half an hour is cut off.
+    Cut off after half an hour.
 
-    Returns float32 samples [n], mono, at most 0.8 in size, and the rate in samples a second.
+    Returns:
+        float32 samples [n], mono, scaled to a peak of 0.8, and the rate in samples per second.
     """
     score = to_music21(tune).toSoundingPitch().stripTies()
     notes = [
-        (onset, min(entry["durationSeconds"], _LONGEST - onset), pitch.frequency)
+        (onset, min(entry["durationSeconds"], _MAX_SECONDS - onset), pitch.frequency)
         for entry in score.flatten().secondsMap
         for pitch in getattr(entry["element"], "pitches", ())
-        if entry["durationSeconds"] > 0 and (onset := entry["offsetSeconds"]) < _LONGEST
+        if entry["durationSeconds"] > 0 and (onset := entry["offsetSeconds"]) < _MAX_SECONDS
     ]
     end = max((onset + length for onset, length, _ in notes), default=0.0) + _RELEASE
     mix = np.zeros(int(end * RATE) + 1, dtype=np.float32)
@@ -46,7 +47,7 @@ def samples(tune: Tune) -> tuple[NDArray[np.float32], int]:
 
 
 def wav(tune: Tune) -> bytes:
-    """Play a tune as a WAV file: 16 bits, mono."""
+    """WAV file of a tune: 16 bits, mono."""
     frames, rate = _frames(tune)
     file = io.BytesIO()
     with wave.open(file, "wb") as writer:
@@ -58,7 +59,7 @@ def wav(tune: Tune) -> bytes:
 
 
 def mp3(tune: Tune) -> bytes:
-    """Play a tune as an MP3 file: mono, 64 kbit/s.
+    """MP3 file of a tune: mono, 64 kbit/s.
 
     Raises:
         ScoreError: (a ValueError) the encoder is not installed.
@@ -74,7 +75,7 @@ def mp3(tune: Tune) -> bytes:
     encoder.set_channels(1)
     encoder.set_in_sample_rate(rate)
     encoder.set_bit_rate(_KILOBITS)
-    encoder.silence()
+    encoder.silence()  # no messages of the encoder on stdout
     return bytes(encoder.encode(frames) + encoder.flush())
 
 
@@ -85,11 +86,11 @@ def _frames(tune: Tune) -> tuple[bytes, int]:
 
 
 def _note(frequency: float, seconds: float) -> NDArray[np.float32]:
-    """Return a note of additive synthesis, softly begun, slowly fading, released at its end."""
+    """Samples of one note, float32 [n], with attack, exponential decay and release."""
     time = np.arange(int((seconds + _RELEASE) * RATE), dtype=np.float32) / RATE
     sound = np.zeros_like(time)
     for number, loudness in enumerate(_HARMONICS, start=1):
-        if number * frequency < RATE / 2:
+        if number * frequency < RATE / 2:  # below Nyquist, else it would alias
             sound += loudness * np.sin(2 * np.pi * number * frequency * time)
     attack = np.minimum(time / _ATTACK, 1)
     release = np.clip((seconds + _RELEASE - time) / _RELEASE, 0, 1)

@@ -1,4 +1,4 @@
-"""Barlines, repeats and endings, from music21's measures to ABC and back."""
+"""Barlines, repeats and endings: music21 measures and ABC text, both ways."""
 
 from __future__ import annotations
 
@@ -25,7 +25,14 @@ _NAMES = {"||": "double", "|]": "final", "[|": "heavy-light", "[|]": "heavy-heav
 
 @dataclass(frozen=True, slots=True)
 class Edges:
-    """The barlines of a measure as one part has them: repeats, style, and ending number."""
+    """Barlines of a measure in one part.
+
+    Attributes:
+        opens_repeat, closes_repeat: repeat signs on its left and right.
+        style: barline on its right, in ABC.
+        ending: number of the ending that begins with it, such as ``1`` or ``1,3``.
+        ends_ending: whether an ending ends with it.
+    """
 
     opens_repeat: bool = False
     closes_repeat: bool = False
@@ -34,7 +41,7 @@ class Edges:
     ends_ending: bool = False
 
     def merged(self, other: Edges) -> Edges:
-        """Take from ``other`` what this part does not say."""
+        """These barlines, with those of another part where this one has none."""
         return Edges(
             self.opens_repeat or other.opens_repeat,
             self.closes_repeat or other.closes_repeat,
@@ -45,10 +52,10 @@ class Edges:
 
 
 def barlines(parts: Sequence[stream.Part]) -> tuple[str, list[str]]:
-    """Return the barline before the music and those after each measure, the same for all parts.
+    """The barline before the music and those after each measure, common to all parts.
 
-    A barline includes the ending number that follows it. What any part says holds for all: many
-    files write repeats and endings in the first part only.
+    A barline includes the ending number that follows it. Repeats and endings of any part apply to
+    all: many files write them in the first part only.
     """
     columns: list[Edges] = []
     for part in parts:
@@ -68,12 +75,13 @@ def barlines(parts: Sequence[stream.Part]) -> tuple[str, list[str]]:
 
 
 def _between(edges: Edges, then: Edges) -> str:
+    """The ABC barline between two measures, with the number of the ending that follows."""
     if edges.closes_repeat:
         line = "::" if then.opens_repeat else ":|"
     elif then.opens_repeat:
         line = "|:"
     elif edges.style == "|" and edges.ends_ending and not then.ending:
-        line = "||"  # an ending without a repeat goes on to the next double bar (ABC 2.1, 4.9)
+        line = "||"  # without a repeat, a double bar ends the ending (ABC 2.1, 4.9)
     else:
         line = edges.style
     return line + then.ending
@@ -91,7 +99,7 @@ def _edges(measure: stream.Measure, ending: str, ends_ending: bool) -> Edges:
 
 
 def parse_barline(text: str) -> tuple[Edges, Edges]:
-    """Return what a barline says of the measure before it and of the one after it."""
+    """Edges of the measure before an ABC barline, and of the measure after it."""
     number = _ENDING.search(text)
     line = text[: number.start()] if number else text
     return (
@@ -101,7 +109,7 @@ def parse_barline(text: str) -> tuple[Edges, Edges]:
 
 
 def put_barlines(measures: Sequence[stream.Measure], lines: Sequence[str]) -> None:
-    """Give measures their barlines and repeats; ``lines[i]`` stands before the i-th measure."""
+    """Set the barlines and repeats of measures; ``lines[i]`` is the one before measure i."""
     for measure, (before, after) in zip(measures, pairwise(lines), strict=True):
         if parse_barline(before)[1].opens_repeat:
             measure.leftBarline = bar.Repeat(direction="start")
@@ -115,7 +123,7 @@ def put_barlines(measures: Sequence[stream.Measure], lines: Sequence[str]) -> No
 def endings(
     measures: Sequence[stream.Measure], lines: Sequence[str]
 ) -> list[spanner.RepeatBracket]:
-    """Return the endings: each runs on to the next repeat, double bar or ending (ABC 2.1, 4.9)."""
+    """Brackets of the endings, each up to the next repeat, double bar or ending (ABC 2.1, 4.9)."""
     brackets: list[spanner.RepeatBracket] = []
     current: spanner.RepeatBracket | None = None
     for measure, (before, after) in zip(measures, pairwise(lines), strict=True):

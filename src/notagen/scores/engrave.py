@@ -1,4 +1,4 @@
-"""Engraved pages: SVG from verovio, and PNG and PDF made of it without any system library."""
+"""Engraving: SVG pages by verovio, converted to PNG and PDF without system libraries."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def svg(tune: Tune) -> list[str]:
 
 
 def png(page: str) -> bytes:
-    """Draw an SVG page on white, 1260 pixels wide."""
+    """PNG of an SVG page on white, 1260 pixels wide."""
     fonts = [str(path) for path in _reportlab_fonts().glob("Vera*.ttf")]
     return bytes(
         resvg_py.svg_to_bytes(
@@ -66,10 +66,10 @@ def png(page: str) -> bytes:
 
 
 def pdf(pages: Sequence[str]) -> bytes:
-    """Bind SVG pages into a PDF of A4 pages, as vectors.
+    """PDF of SVG pages, as vectors on A4.
 
     Raises:
-        ScoreError: a page is no SVG.
+        ScoreError: a page is not SVG.
     """
     document = io.BytesIO()
     canvas = Canvas(document, pagesize=A4)
@@ -87,10 +87,10 @@ def pdf(pages: Sequence[str]) -> bytes:
 
 
 def _plain(page: str) -> str:
-    """Rewrite verovio's SVG with what every reader of SVG understands alike.
+    """Simplify verovio's SVG to elements that svglib and resvg draw as browsers do.
 
-    The drawing inside a drawing becomes one with the page's coordinates; the note of a tempo mark,
-    written as text in a music font that only browsers can load from the page, becomes an outline.
+    The nested ``svg`` becomes a group in the page's coordinates. The note of a tempo mark is text
+    in a music font, which only browsers load from the page: it becomes an outline.
     """
     ElementTree.register_namespace("", _SVG)
     ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
@@ -114,6 +114,7 @@ def _outline(
     music: ElementTree.Element,
     words: Sequence[ElementTree.Element],
 ) -> None:
+    """Replace the music characters of a tempo mark by paths, and its words by plain text."""
     x, y = float(text.get("x", 0)), text.get("y", "0")
     scale = float(music.get("font-size", "0").removesuffix("px")) / _FONT_UNITS
     for character in (music.text or "").strip():
@@ -121,8 +122,8 @@ def _outline(
             x += _BLANK * scale
             continue
         outline, advance = _glyph(f"{ord(character):X}")
-        place = f"translate({x:g}, {y}) scale({scale:g}, {-scale:g})"
-        ElementTree.SubElement(group, f"{{{_SVG}}}path", d=outline, transform=place)
+        transform = f"translate({x:g}, {y}) scale({scale:g}, {-scale:g})"  # a font's y points up
+        ElementTree.SubElement(group, f"{{{_SVG}}}path", d=outline, transform=transform)
         x += advance * scale
     text.clear()
     size = words[0].get("font-size", "")
@@ -132,7 +133,7 @@ def _outline(
 
 @cache
 def _glyph(code: str) -> tuple[str, float]:
-    """Return a music character's outline and width in font units, from verovio's own data."""
+    """A music character's outline and width in font units, from verovio's data files."""
     data = Path(verovio.__file__).parent / "data"
     file = data / _MUSIC_FONT / f"{code}.xml"
     outline = ElementTree.parse(file).find("path") if file.is_file() else None

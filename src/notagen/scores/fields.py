@@ -1,4 +1,4 @@
-"""Header fields, both ways: keys, clefs, metres, tempi, and the spelling of accidentals."""
+"""Keys, clefs, metres, tempi, pitches and accidentals: ABC text and music21 objects, both ways."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from notagen.notation.keys import LETTERS, Key, accidental, alteration
 from notagen.notation.tune import UNIT_LENGTH
 from notagen.scores.marks import CLEFS, MODES
 
+# treble, clef=bass, treble-8, alto1+15
 _CLEF = re.compile(r"(?:clef=)?(?P<name>[a-z]+\d?)(?P<octave>[-+](?:8|15))?")
+# 1/4=100, also behind words: "Allegro" 3/8 = 66.5
 _TEMPO = re.compile(r"(?P<beat>[1-9]\d*/[1-9]\d*)\s*=\s*(?P<number>\d+(?:\.\d+)?)")
-_SLOWEST = 4  # quarters a minute; MIDI has no slower tempo
+_MIN_TEMPO = 4  # quarters per minute; MIDI has no slower tempo
 _METER = re.compile(r"\d+(?:\+\d+)*/[1-9]\d*|C\|?")
 _MAX_BEATS = 128  # music21 takes minutes over a bar of a thousand
 _METERS = {"C": "common", "C|": "cut"}  # music21's names for ABC's signs
-_CLEF_BY_NAME = {name: sign for sign, name in CLEFS.items()}
+_CLEF_BY_NAME = {name: sign_and_line for sign_and_line, name in CLEFS.items()}
 _MODE_BY_NAME = {name: mode for mode, name in MODES.items()} | {"m": "minor", "maj": "major"}
 _OCTAVES = {0: "", -1: "-8", 1: "+8", -2: "-15", 2: "+15"}
 _OCTAVES_BY_NAME = {name: octaves for octaves, name in _OCTAVES.items()}
 
 
 def key_name(signature: key.KeySignature) -> str:
-    """Return what ``K:`` says of a key: ``Bb``, ``Emin``; without a mode the major key's name."""
+    """Text of the ``K:`` field: ``Bb``, ``Emin``; for a signature without mode, the major key."""
     if not isinstance(signature, key.Key):
         return _major_key(signature.sharps or 0)
     return str(signature.tonic.name).replace("-", "b") + MODES.get(signature.mode, "")
@@ -37,7 +39,7 @@ def _major_key(sharps: int) -> str:
 
 
 def key_signature(name: Key) -> key.KeySignature:
-    """Return music21's key for what ``K:`` says."""
+    """The music21 key of a ``K:`` field; a bare signature where no tonic is named."""
     mode = _MODE_BY_NAME.get(name.mode.strip().lower()[:3], "major")
     if not name.tonic or name.tonic.lower() in ("none", "hp"):
         return key.KeySignature(name.fifths)
@@ -45,12 +47,12 @@ def key_signature(name: Key) -> key.KeySignature:
 
 
 def clef_name(sign: clef.Clef) -> str:
-    """Return a clef's ABC name, as in ``V:1 treble-8``; percussion for what ABC can't name."""
+    """A clef's ABC name, as in ``V:1 treble-8``; ``perc`` for clefs without one."""
     return CLEFS.get((sign.sign, sign.line), "perc") + _OCTAVES.get(sign.octaveChange, "")
 
 
 def parse_clef(name: str) -> clef.Clef | None:
-    """Return the clef of an ABC name, or None when the word names no clef."""
+    """The clef of an ABC name; None when the word names no clef."""
     match = _CLEF.fullmatch(name)
     if match is None:
         return None
@@ -63,7 +65,7 @@ def parse_clef(name: str) -> clef.Clef | None:
 
 
 def parse_meter(text: str) -> meter.TimeSignature | None:
-    """Return the metre of an ``M:`` field, or None for free metre and bars of no music."""
+    """The metre of an ``M:`` field; None for free metre and for more than 128 beats."""
     text = text.replace("(", "").replace(")", "").strip()
     if not _METER.fullmatch(text):
         return None
@@ -72,12 +74,12 @@ def parse_meter(text: str) -> meter.TimeSignature | None:
 
 
 def parse_unit(text: str) -> Fraction | None:
-    """Return the unit length of an ``L:`` field in quarters, or None when it names no length."""
+    """The unit length of an ``L:`` field in quarters; None when it names no length."""
     return Fraction(text) * 4 if UNIT_LENGTH.fullmatch(text) else None
 
 
 def tempo_text(mark: tempo.MetronomeMark) -> str:
-    """Return what ``Q:`` says of a tempo, ``1/4=100``; empty where the score gives no number."""
+    """Text of the ``Q:`` field, ``1/4=100``; empty for a tempo without a number."""
     printed = mark.number is not None and not mark.numberImplicit
     number = mark.number if printed else mark.numberSounding
     if number is None:
@@ -87,12 +89,12 @@ def tempo_text(mark: tempo.MetronomeMark) -> str:
 
 
 def parse_tempo(text: str) -> tempo.MetronomeMark | None:
-    """Return the tempo of a ``Q:`` field, or None when it has no number or is too slow to play."""
+    """The tempo of a ``Q:`` field; None without a number, or when it is too slow for MIDI."""
     match = _TEMPO.search(text)
     if match is None:
         return None
     quarters, number = Fraction(match["beat"]) * 4, Fraction(match["number"])
-    if quarters * number < _SLOWEST:
+    if quarters * number < _MIN_TEMPO:
         return None
     beat = duration.Duration(quarters)
     if beat.tuplets or beat.type in ("complex", "inexpressible"):  # no one note lasts as long
@@ -101,10 +103,10 @@ def parse_tempo(text: str) -> tempo.MetronomeMark | None:
 
 
 class Spelling:
-    """The accidentals in force in one voice: the key's, then the bar's, per letter and octave.
+    """Accidentals in force in one voice: the key's, then the bar's, per letter and octave.
 
     A note that ends a tie keeps the accidental of the note it is tied to, without changing the
-    bar's (``_e-|e e``: flat, flat by the tie, then what the key says).
+    bar's: in ``_e-|e e`` the first two are flat, the third is as in the key.
     """
 
     def __init__(self, key: Key) -> None:
@@ -121,10 +123,10 @@ class Spelling:
         self._bar.clear()
 
     def sign(self, letter: str, octave: int, alter: int, tied: int | None, shown: bool) -> str:
-        """Return the sign to write before a note, and remember it.
+        """The accidental to write before a note, empty for none; the bar keeps it.
 
-        ``tied`` is the alteration that a tie hands over, or None; ``shown`` asks for a sign even
-        where it is not needed, as a courtesy accidental.
+        ``tied`` is the alteration of the note tied to this one, or None; ``shown`` asks for an
+        accidental even where it is not needed, as a courtesy.
         """
         if alter == self._expected(letter, octave, tied) and not shown:
             return ""
@@ -132,7 +134,7 @@ class Spelling:
         return accidental(alter)
 
     def alter(self, letter: str, octave: int, sign: str, tied: int | None) -> int:
-        """Return the alteration of a written note: the inverse of ``sign``."""
+        """The alteration of a written note: the inverse of :meth:`sign`."""
         if sign:
             self._bar[letter, octave] = alteration(sign)
         return alteration(sign) if sign else self._expected(letter, octave, tied)
@@ -142,7 +144,7 @@ class Spelling:
 
 
 def abc_letter(letter: str, octave: int) -> str:
-    """Write a pitch of scientific octave ``octave`` (4 holds middle C) without its accidental."""
+    """ABC of a pitch without its accidental; octave 4 begins with middle C."""
     if octave >= 5:
         return letter.lower() + "'" * (octave - 5)
     return letter + "," * (4 - octave)

@@ -1,4 +1,4 @@
-"""Score files: MusicXML, MIDI, Humdrum kern and ABC tunebooks, to tunes and back."""
+"""Score files: read MusicXML, MIDI, Humdrum kern and ABC tunebooks; write MusicXML and MIDI."""
 
 from __future__ import annotations
 
@@ -18,22 +18,24 @@ from notagen.notation import Tune
 from notagen.scores.from_music21 import from_music21
 from notagen.scores.to_music21 import to_music21
 
-Entry: TypeAlias = str | stream.Score  # a tune of a file: its ABC, or what music21 parsed
+Entry: TypeAlias = str | stream.Score
+"""A tune of a file: its ABC text, or the score that music21 parsed."""
 
 _FIELD = re.compile(r"(?P<letter>[A-Za-z]):")
-_TUNE = re.compile(r"^X:", re.MULTILINE)
-_BLANK = re.compile(r"\n[ \t]*\n\s*")
+_TUNE_START = re.compile(r"^X:", re.MULTILINE)
+_BLANK_LINE = re.compile(r"\n[ \t]*\n\s*")
+# `K:D % two sharps`: a comment behind a field
 _COMMENT = re.compile(r"^([A-Za-z]:[^%\n]*?)[ \t]*%.*$", re.MULTILINE)
-_GOES_ON = re.compile(r"V:|\[V:|%%")
+_CONTINUATION = re.compile(r"V:|\[V:|%%")  # more of a tune after a blank line
 
 
 def to_musicxml(tune: Tune) -> str:
-    """Write a tune as MusicXML (partwise, uncompressed).
+    """Convert a tune to MusicXML (partwise, uncompressed).
 
     Raises:
-        ScoreError: (a ValueError) the tune holds what no score can, such as a 500th note.
+        ScoreError: (a ValueError) music21 can't write the tune, such as a 500th note.
     """
-    with _writing("MusicXML"):
+    with _music21_errors("MusicXML"):
         score = to_music21(tune)
         score.splitAtDurations(recurse=True)
         exporter = GeneralObjectExporter(score)
@@ -42,17 +44,18 @@ def to_musicxml(tune: Tune) -> str:
 
 
 def to_midi(tune: Tune) -> bytes:
-    """Write a tune as a Standard MIDI File.
+    """Convert a tune to a Standard MIDI File.
 
     Raises:
-        ScoreError: (a ValueError) the tune holds what no score can.
+        ScoreError: (a ValueError) music21 can't write the tune.
     """
-    with _writing("MIDI"):
+    with _music21_errors("MIDI"):
         return bytes(streamToMidiFile(to_music21(tune).toSoundingPitch()).writestr())
 
 
 @contextmanager
-def _writing(kind: str) -> Iterator[None]:
+def _music21_errors(kind: str) -> Iterator[None]:
+    """Raise music21's errors as ScoreError."""
     try:
         yield
     except Music21Exception as error:
@@ -74,47 +77,47 @@ def read(path: Path | str) -> list[Tune]:
 
 
 def read_each(path: Path | str) -> Iterator[Tune | ScoreError]:
-    """Read a score file tune by tune: what is wrong with one does not lose the others.
+    """Read a score file tune by tune; an error in one does not lose the others.
 
-    MusicXML (also compressed), MIDI, **kern and all else that music21 reads goes through music21.
-    ABC is read by our own parser, since music21's misplaces notes in broken rhythm; music21's
-    reads what ours refuses, such as music without bar lines. Tunes in NotaGen's dialect (with
-    ``%%score`` and voices by number) are taken as they are, others are brought into it.
+    MusicXML (also compressed), MIDI, **kern and all other formats of music21 are read by music21.
+    ABC is read by our own parser, since music21's misplaces notes in broken rhythm; music21's is
+    the second choice, for music without bar lines and the like. Tunes in NotaGen's dialect (with
+    ``%%score`` and voices by number) are taken as they are, others are converted to it.
 
     Yields:
-        each tune, or the ScoreError that says why it, or the whole file, can't be read.
+        each tune, or a ScoreError with the reason why it, or the whole file, can't be read.
     """
     path = Path(path)
     try:
         for number, entry in enumerate(entries(path), start=1):
             try:
                 yield _tune(entry)
-            except Exception as error:  # music21 fails in any way on what it does not expect
+            except Exception as error:  # music21 raises errors of any type on unusual scores
                 yield failure(f"{path}: tune {number}", error)
-    except Exception as error:  # and so do its parsers on files that are no scores
+    except Exception as error:  # and its parsers do so on files that are no scores
         yield failure(str(path), error)
 
 
 def entries(path: Path) -> Iterator[Entry]:
     """Yield the tunes of a file, each as its ABC text or as the score that music21 parsed.
 
-    Raises ScoreError when there is no such file, and whatever music21 raises.
+    Raises ScoreError when there is no such file, and any error of music21.
     """
     if not path.is_file():
         raise ScoreError("there is no such file.")
     if path.suffix.lower() == ".abc":
         yield from split_tunes(_decoded(path.read_bytes()))
         return
-    parsed = converter.parse(path, forceSource=True)
+    parsed = converter.parse(path, forceSource=True)  # not from music21's cache of pickles
     for score in parsed.scores if isinstance(parsed, stream.Opus) else [parsed]:
         yield _in_measures(score)
 
 
 def original(entry: Entry) -> stream.Score:
-    """Return a tune of a file as a score.
+    """The music21 score of a tune of a file.
 
     Raises:
-        UserError: (a ValueError) neither our parser nor music21's can make sense of its ABC.
+        UserError: (a ValueError) neither our parser nor music21's can parse its ABC.
     """
     if isinstance(entry, stream.Score):
         return entry
@@ -138,7 +141,7 @@ def _tune(entry: Entry) -> Tune:
 
 
 def _decoded(content: bytes) -> str:
-    """Decode UTF-8, else Latin-1, in which ABC was written before version 2.1."""
+    """Decode UTF-8, else Latin-1, the encoding of ABC before version 2.1."""
     if b"\0" in content:
         raise ScoreError("the file is binary, not ABC.")
     try:
@@ -148,7 +151,7 @@ def _decoded(content: bytes) -> str:
 
 
 def _in_measures(score: stream.Stream) -> stream.Score:
-    """Make what music21 parsed a score whose parts all have measures."""
+    """A score with measures in all its parts, from any stream that music21 parsed."""
     if not isinstance(score, stream.Score):
         score = stream.Score([score])
     for part in score.parts:
@@ -157,23 +160,23 @@ def _in_measures(score: stream.Stream) -> stream.Score:
     return score
 
 
-def failure(place: str, error: Exception) -> ScoreError:
-    """Say in one sentence what went wrong, and where."""
+def failure(source: str, error: Exception) -> ScoreError:
+    """A ScoreError of one sentence that names the source of an error, such as a file."""
     kind = "" if isinstance(error, UserError) else "can't be read as a score: "
-    failure = ScoreError(f"{place}: {kind}{error or type(error).__name__}")
+    failure = ScoreError(f"{source}: {kind}{error or type(error).__name__}")
     failure.__cause__ = error
     return failure
 
 
 def split_tunes(text: str) -> Iterator[str]:
-    """Yield the tunes of an ABC text, each with those fields of the file's header that it lacks.
+    """Yield the tunes of an ABC text, each with the fields that it inherits from the file's header.
 
-    A text without ``X:`` is one tune. A tune ends with a blank line; but one within its header, or
-    before the music of another voice, is passed over. Words between tunes, and comments behind
-    fields, are left out.
+    A text without ``X:`` is one tune. A tune ends with a blank line, except one within its header
+    or before the music of another voice. Words between tunes, and comments behind fields, are left
+    out.
     """
     text = _COMMENT.sub(r"\1", text.replace("\r\n", "\n").replace("\r", "\n"))
-    starts = [match.start() for match in _TUNE.finditer(text)]
+    starts = [match.start() for match in _TUNE_START.finditer(text)]
     if not starts:
         yield text
         return
@@ -183,17 +186,17 @@ def split_tunes(text: str) -> Iterator[str]:
 
 
 def _without_words(text: str) -> str:
-    """Drop what follows a tune after a blank line."""
-    tune, *sections = _BLANK.split(text)
+    """Drop the words that follow a tune after a blank line."""
+    tune, *sections = _BLANK_LINE.split(text)
     for section in sections:
-        if "\nK:" in tune and not _GOES_ON.match(section):
+        if "\nK:" in tune and not _CONTINUATION.match(section):
             break
         tune += f"\n{section}"
     return tune
 
 
 def _with_fields(shared: Sequence[str], tune: str) -> str:
-    """Put shared fields below the tune's number, but for those that the tune has itself."""
+    """Insert shared fields below the tune's number, except those that the tune has itself."""
     number, *lines = tune.split("\n")
     own = {match["letter"] for line in lines if (match := _FIELD.match(line))}
     inherited = (line for line in shared if line[0] not in own)

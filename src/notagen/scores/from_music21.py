@@ -34,11 +34,11 @@ from notagen.scores.layers import Event, Layer, eighths
 from notagen.scores.marks import ARTICULATIONS, FINGERS, ORNAMENTS, REPEAT_EXPRESSIONS
 from notagen.scores.rhythm import Rhythm, write_rhythm
 from notagen.scores.staves import (
+    HeaderFields,
     NotePosition,
-    Opening,
     Spans,
     Staff,
-    read_opening,
+    header_fields,
     score_line,
     staves,
     voice_lines,
@@ -46,11 +46,12 @@ from notagen.scores.staves import (
 
 _WHOLE_NOTE = Fraction(8)  # eighths
 
-Step: TypeAlias = tuple[str, int]  # letter and octave
+Step: TypeAlias = tuple[str, int]
+"""Letter and octave, as written."""
 
 
 def from_music21(score: stream.Score) -> Tune:
-    """Write a score as ABC: one voice for each layer of each staff, all bars filled with rests.
+    """Convert a music21 score to a tune: one voice per layer of each staff, bars filled with rests.
 
     Bars of unequal length are filled up to the longest part's, and parts that end early get bars
     of rest, so that the voices stay aligned. Lyrics, pedal marks and layout are left out.
@@ -61,35 +62,36 @@ def from_music21(score: stream.Score) -> Tune:
     if not any(part.hasMeasures() for part in score.parts):
         raise ScoreError("The score has no measures; call makeMeasures() on its parts first.")
     staffs = staves(score)
-    opening = read_opening(staffs)
+    fields = header_fields(staffs)
     spans = Spans(score.spannerBundle, _note_positions(staffs))
     left, right = barlines([staff.part for staff in staffs])
     lengths = _bar_lengths(staffs)
     bars: list[dict[str, Bar]] = [{} for _ in lengths]
     for staff in staffs:
-        for row, voice in enumerate(staff.voices):
-            writer = VoiceWriter(staff, opening, spans)
+        for layer, voice in enumerate(staff.voices):
+            converter = VoiceFromMusic21(staff, fields, spans)
+            empty = "x" if layer else "z"
             for index, length in enumerate(lengths):
                 try:
-                    text = writer.bar(staff.bars[index][row], length, empty="x" if row else "z")
+                    text = converter.convert(staff.bars[index][layer], length, empty)
                 except ScoreError as error:
                     raise ScoreError(f"bar {index + 1}, voice {voice}: {error}") from error
                 bars[index][voice] = Bar(text, right[index], "" if index else left)
-    header = (score_line(score, staffs), *opening.lines, *voice_lines(score, staffs))
+    header = (score_line(score, staffs), *fields.lines, *voice_lines(score, staffs))
     return Tune(header, tuple(bars))
 
 
 def _bar_lengths(staffs: Sequence[Staff]) -> list[Fraction]:
-    """Return the length of each bar in eighths: its longest voice's; the last bar's when empty."""
+    """Length of each bar in eighths: of its longest voice, or of the bar before if it is empty."""
     lengths: list[Fraction] = []
     for bar in zip(*(staff.bars for staff in staffs), strict=True):
-        longest = max(layer.end for rows in bar for layer in rows)
+        longest = max(layer.end for layers in bar for layer in layers)
         lengths.append(longest or (lengths[-1] if lengths else _WHOLE_NOTE))
     return lengths
 
 
 def _note_positions(staffs: Sequence[Staff]) -> dict[int, NotePosition]:
-    """Return voice and running number of each note, by its ``id()`` and those of its chord."""
+    """Positions of notes, chords and rests, by ``id()``; members of a chord have the chord's."""
     positions: dict[int, NotePosition] = {}
     for staff in staffs:
         for bar in staff.bars:
@@ -99,24 +101,33 @@ def _note_positions(staffs: Sequence[Staff]) -> dict[int, NotePosition]:
                         position = (voice, len(positions))
                         positions[id(event.element)] = position
                         if isinstance(event.element, chord.ChordBase):
-                            positions.update((id(note_), position) for note_ in event.element.notes)
+                            positions.update((id(one), position) for one in event.element.notes)
     return positions
 
 
-class VoiceWriter:
-    """Writes the bars of one voice in order; remembers the key, the clef and open ties."""
+class VoiceFromMusic21:
+    """Conversion of one voice to ABC, bar by bar in their order.
 
-    def __init__(self, staff: Staff, opening: Opening, spans: Spans) -> None:
-        """Start a voice of a staff, in the header's key and the staff's first clef."""
-        self._spelling = Spelling(opening.key)
+    Attributes:
+        _spelling: accidentals in force.
+        _clef: the clef in force.
+        _header: ``id()`` of the keys, metres and tempi that the header holds already.
+        _beat: length of a beat in eighths, for beams; None where the score has beams of its own.
+        _spans: slurs, wedges and lines of the score.
+        _ties: pitches tied to the next note or chord, with their alteration.
+    """
+
+    def __init__(self, staff: Staff, fields: HeaderFields, spans: Spans) -> None:
+        """Start in the header's key and the staff's first clef."""
+        self._spelling = Spelling(fields.key)
         self._clef = staff.clef
-        self._header = opening.elements
+        self._header = fields.elements
         self._beat = None if staff.beamed else Fraction(2)
         self._spans = spans
         self._ties: dict[Step, int] = {}
 
-    def bar(self, layer: Layer, length: Fraction, empty: str) -> str:
-        """Write a layer, filled up to ``length`` eighths with invisible rests.
+    def convert(self, layer: Layer, length: Fraction, empty: str) -> str:
+        """ABC of the next bar, filled up to ``length`` eighths with invisible rests.
 
         ``empty`` is the letter, ``z`` or ``x``, of the rest in a bar without notes or rests.
         """
@@ -125,13 +136,14 @@ class VoiceWriter:
         rhythms = iter(write_rhythm(notes, length, self._beat))
         out: list[str] = []
         clock = Fraction(0)
+        # Grace notes that follow each other share one pair of braces, {ga}.
         for grace, events in groupby(layer.events, key=_is_grace):
             if grace:
                 out.append("{" + "".join(map(self._grace, events)) + "}")
                 continue
             for event in events:
                 if not event.length:
-                    out.append(self._mark(event.element))
+                    out.append(self._direction(event.element))
                     continue
                 if event.onset > clock:
                     out.append(f" x{print_length(event.onset - clock)}")
@@ -142,6 +154,7 @@ class VoiceWriter:
         return "".join(out).strip()
 
     def _timed(self, event: Event, rhythm: Rhythm) -> str:
+        # `!<(! (3G>A-!<)!`: a span, a blank that ends the beam, a tuplet, the note, broken rhythm.
         opening, closing = self._spans_of(event)
         return (
             opening
@@ -156,12 +169,12 @@ class VoiceWriter:
         return opening + self._note(event.element, Fraction(1)) + closing
 
     def _spans_of(self, event: Event) -> tuple[str, str]:
-        """Return the signs of wedges and lines that open and close at a note."""
+        """Decorations of the wedges and lines that open and close at a note."""
         spans, key = self._spans, id(event.element)
         return "".join(spans.opening[key]), "".join(spans.closing[key])
 
     def _note(self, element: Music21Object, length: Fraction) -> str:
-        """Write a note, chord or rest with everything that is attached to it."""
+        """ABC of a note, chord or rest with its slurs and decorations."""
         before = "(" * self._spans.slurs_opening[id(element)] + _decorations(element)
         after = print_length(length)
         if element.hasStyleInformation and element.style.hideObjectOnPrint:
@@ -174,7 +187,7 @@ class VoiceWriter:
         return before + body + after + ")" * self._spans.slurs_closing[id(element)]
 
     def _sounding(self, element: Music21Object) -> tuple[str, str]:
-        """Return the pitches of a note or chord, and its tie where all its notes have it."""
+        """Pitches of a note or chord, and its tie if all its notes are tied."""
         members = element.notes if isinstance(element, chord.ChordBase) else (element,)
         incoming = self._ties
         if not element.duration.isGrace:  # a grace note may stand between tied notes
@@ -186,7 +199,7 @@ class VoiceWriter:
         ]
         if len(pitches) == 1:
             return pitches[0], "-" if tied[0] else ""
-        if all(tied):
+        if all(tied):  # [CE]2- and not [C-E-]2
             return f"[{''.join(pitches)}]", "-"
         marked = (text + "-" * starts for text, starts in zip(pitches, tied, strict=True))
         return f"[{''.join(marked)}]", ""
@@ -204,13 +217,13 @@ class VoiceWriter:
         return sign + abc_letter(*step)
 
     def _change_clef(self, element: clef.Clef) -> str:
-        """Write a clef, unless it is the one that holds already (restated on a new page)."""
+        """Field of a new clef; empty for the clef in force, restated on a new page."""
         before, self._clef = clef_name(self._clef), element
         after = clef_name(element)
         return f"[K:{after}]" if after != before else ""
 
-    def _mark(self, element: Music21Object) -> str:
-        """Write what has no length: fields, dynamics, words; nothing for what ABC does not say."""
+    def _direction(self, element: Music21Object) -> str:
+        """ABC of an element without length: field, dynamic, words; empty if ABC has none."""
         in_header = id(element) in self._header
         match element:
             case clef.Clef():
@@ -246,13 +259,14 @@ def _starts_tie(element: Music21Object) -> bool:
 
 
 def _display_pitch(member: Music21Object) -> pitch.Pitch:
+    # A percussion note (Unpitched) has only the position on the staff where it is printed.
     return member.pitch if isinstance(member, note.Note) else member.displayPitch()
 
 
 def _decorations(element: Music21Object) -> str:
-    marks = [_articulation(mark) for mark in element.articulations]
-    marks += [_ornament(mark) for mark in element.expressions]
-    return "".join(dict.fromkeys(marks))  # files double some, invisibly
+    decorations = [_articulation(mark) for mark in element.articulations]
+    decorations += [_ornament(mark) for mark in element.expressions]
+    return "".join(dict.fromkeys(decorations))  # files double some, invisibly
 
 
 def _articulation(mark: Music21Object) -> str:

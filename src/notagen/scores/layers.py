@@ -1,4 +1,4 @@
-"""Layers of a staff: the voices of a measure, each event with its exact time."""
+"""Layers of a staff: the voices of a music21 measure, each event with its exact time."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from functools import lru_cache
 from music21 import clef, duration, harmony, key, meter, note, stream, tempo
 from music21.base import Music21Object
 
-# At one onset fields come first, in this order, then other marks, then notes.
-_FIELDS = (clef.Clef, key.KeySignature, meter.TimeSignature, tempo.TempoIndication)
-_STAFF_WIDE = (clef.Clef, key.KeySignature, meter.TimeSignature)
+# Printed once per staff, whichever of its voices they stand in.
+STAFF_WIDE = (clef.Clef, key.KeySignature, meter.TimeSignature)
+# At one onset these come first, in this order, then other marks, then notes.
+_FIELDS = (*STAFF_WIDE, tempo.TempoIndication)
 
 EIGHTHS_PER_QUARTER = 2  # the unit of all lengths here is ABC's L:1/8
 
-_FINEST = 192  # the largest divisor of an eighth that is taken as meant
-_TUPLETS = 96  # the largest to look for when it is not
-_TICKS_PER_QUARTER = 20160  # fine enough to tell two onsets apart, too coarse for rounding errors
+_MAX_DIVISOR = 192  # of an eighth, as files count; larger ones come from rounding
+_MAX_ROUNDED_DIVISOR = 96  # of the fraction that replaces a rounded one
+_TICKS_PER_QUARTER = 20160  # fine enough to separate two onsets, too coarse for rounding errors
 _ROUNDING = Fraction(1, 12)  # of its written length, by which a note may be miscounted
 
 
@@ -33,17 +34,16 @@ class Event:
 
 @dataclass(slots=True)
 class Layer:
-    """One row of music in one measure; ``end`` is where its last note ends, in eighths."""
+    """One voice in one measure; ``end`` is where its last note ends, in eighths."""
 
     events: list[Event] = field(default_factory=list)
     end: Fraction = Fraction(0)
 
 
 def sounding_voices(part: stream.Part) -> set[str]:
-    """Name the voices that hold printed notes anywhere in a part.
+    """Ids of the voices that hold printed notes anywhere in a part.
 
-    The others hold rests, or hidden notes that tell a player how to play a trill: they are no
-    part of the score.
+    Other voices hold rests, or hidden notes that make a program play a trill, and are left out.
     """
     return {
         str(voice.id)
@@ -54,48 +54,56 @@ def sounding_voices(part: stream.Part) -> set[str]:
 
 
 def is_printed_note(element: Music21Object) -> bool:
-    """True if an element is a note or chord that stands in the printed score."""
+    """True if an element is a note or chord that is not hidden."""
     return isinstance(element, note.NotRest) and not (
         element.hasStyleInformation and element.style.hideObjectOnPrint
     )
 
 
-def layers(measure: stream.Measure, sounding: Collection[str]) -> list[Layer]:
+def split_layers(measure: stream.Measure, sounding: Collection[str]) -> list[Layer]:
     """Cut a measure into layers: one for each sounding voice, then more for notes that overlap.
 
-    What stands in no voice belongs to the first layer. Clefs, keys and metres come in every layer,
-    other marks in the first with a note at their onset.
+    Elements outside of any voice belong to the first layer. Clefs, keys and metres are repeated in
+    every layer, other marks go to the first layer with a note at their onset.
     """
     voices = sorted((v for v in _voices(measure) if str(v.id) in sounding), key=_voice_order)
-    rows = [Layer() for _ in voices or [None]]
+    layers = [Layer() for _ in voices or [None]]
     marks: list[Event] = []
     for home, event in _events(measure, voices):
-        if _is_note(event.element):
-            row = _row_with_room(rows, home, max(len(voices), 1), event)
-            row.events.append(event)
-            row.end = event.onset + event.length
+        if is_note(event.element):
+            layer = _layer_with_room(layers, home, max(len(voices), 1), event)
+            layer.events.append(event)
+            layer.end = event.onset + event.length
         else:
             marks.append(Event(event.onset, event.element))
     for mark in marks:
-        for row in rows if _is_staff_wide(mark) else [_row_at(rows, mark.onset)]:
-            row.events.append(mark)
-    for row in rows:
-        row.events.sort(key=_order)
-    return rows
+        for layer in layers if _is_staff_wide(mark) else [_layer_at(layers, mark.onset)]:
+            layer.events.append(mark)
+    for layer in layers:
+        layer.events.sort(key=_order)
+    return layers
 
 
-def with_rows(rows: Sequence[Layer], count: int) -> tuple[Layer, ...]:
-    """Add silent layers up to ``count``, which have the staff's clefs, keys and metres."""
-    marks = [event for row in rows[:1] for event in row.events if _is_staff_wide(event)]
-    return (*rows, *(Layer(list(marks)) for _ in range(count - len(rows))))
+def with_silent_layers(layers: Sequence[Layer], count: int) -> tuple[Layer, ...]:
+    """Add layers without notes up to ``count``, with the staff's clefs, keys and metres."""
+    marks = [event for layer in layers[:1] for event in layer.events if _is_staff_wide(event)]
+    return (*layers, *(Layer(list(marks)) for _ in range(count - len(layers))))
+
+
+def is_note(element: Music21Object) -> bool:
+    """True for a note, chord or rest: music21's chord symbols are chords too."""
+    return isinstance(element, note.GeneralNote) and not isinstance(element, harmony.Harmony)
 
 
 def _is_staff_wide(event: Event) -> bool:
-    return isinstance(event.element, _STAFF_WIDE)
+    return isinstance(event.element, STAFF_WIDE)
 
 
 def _events(measure: stream.Measure, voices: Sequence[stream.Voice]) -> Iterator[tuple[int, Event]]:
-    """Yield everything in a measure, each with the layer it belongs to."""
+    """Yield all events of a measure, each with the index of its layer.
+
+    Of voices that do not sound, marks are kept, in the first layer, and notes are dropped.
+    """
     for onset, length, element in timed(measure):
         yield 0, Event(onset, element, length)
     for voice in _voices(measure):
@@ -110,55 +118,53 @@ def _voices(measure: stream.Measure) -> list[stream.Voice]:
 
 
 def _voice_order(voice: stream.Voice) -> tuple[int, str]:
+    """By number for ids that are numbers: 2 before 10."""
     return len(str(voice.id)), str(voice.id)
 
 
-def _row_with_room(rows: list[Layer], home: int, voices: int, event: Event) -> Layer:
-    """Return the event's own layer, or where that is taken, one beyond the voices'."""
-    for row in (rows[home], *rows[voices:]):
-        if event.onset >= row.end:
-            return row
-    rows.append(Layer())
-    return rows[-1]
+def _layer_with_room(layers: list[Layer], home: int, n_voices: int, event: Event) -> Layer:
+    """The event's own layer, or if a note still sounds there, an extra one behind the voices'."""
+    for layer in (layers[home], *layers[n_voices:]):
+        if event.onset >= layer.end:
+            return layer
+    layers.append(Layer())
+    return layers[-1]
 
 
-def _row_at(rows: Sequence[Layer], onset: Fraction) -> Layer:
-    """Return the first layer with a note at an onset, else the first of all."""
-    return next((row for row in rows if any(e.onset == onset for e in row.events)), rows[0])
+def _layer_at(layers: Sequence[Layer], onset: Fraction) -> Layer:
+    """The first layer with an event at an onset, else the first of all."""
+    return next((one for one in layers if any(e.onset == onset for e in one.events)), layers[0])
 
 
 def _order(event: Event) -> tuple[Fraction, int]:
     for rank, kind in enumerate(_FIELDS):
         if isinstance(event.element, kind):
             return event.onset, rank
-    return event.onset, len(_FIELDS) + _is_note(event.element)
-
-
-def _is_note(element: Music21Object) -> bool:
-    # A chord symbol is a chord in music21's eyes, but a mark in ours.
-    return isinstance(element, note.GeneralNote) and not isinstance(element, harmony.Harmony)
+    return event.onset, len(_FIELDS) + is_note(event.element)
 
 
 @lru_cache(maxsize=1 << 14)
 def eighths(quarters: float | Fraction) -> Fraction:
-    """Turn music21's quarter lengths into eighths.
+    """Convert music21's quarter lengths to eighths.
 
-    Exact, but for the fractions that no notation has: files that count in 1024ths of a quarter
+    Exact, except for fractions that no notation has: files that count in 1024ths of a quarter
     round their triplets, and 341/1024 means a third.
     """
     exact = Fraction(quarters) * EIGHTHS_PER_QUARTER
-    return exact if exact.denominator <= _FINEST else exact.limit_denominator(_TUPLETS)
+    if exact.denominator <= _MAX_DIVISOR:
+        return exact
+    return exact.limit_denominator(_MAX_ROUNDED_DIVISOR)
 
 
 def timed(voice: stream.Stream) -> Iterator[tuple[Fraction, Fraction, Music21Object]]:
-    """Yield onset and length, in eighths, and element for what stands in a measure or voice.
+    """Yield onset and length, in eighths, and element of all but the streams in a measure or voice.
 
-    Some editors divide the quarter into parts of which an eighth is no whole number, 17
-    for instance, and round. A note that is so miscounted lasts as long as it is written, and what
-    follows it moves along.
+    Some editors divide the quarter into an odd number of parts, 17 for instance, and round its
+    eighths. The length of a note that is miscounted by this is taken as written, and later notes
+    move along.
     """
-    moved: dict[int, Fraction] = {}  # from the end of a note as counted, in ticks, to its real end
-    for element in voice.elements:  # to iterate over the stream itself takes twice as long
+    moved: dict[int, Fraction] = {}  # end of a note as counted, in ticks, to its end as written
+    for element in voice.elements:  # iteration over the stream itself takes twice as long
         if isinstance(element, stream.Stream):
             continue
         counted = voice.elementOffset(element)
@@ -170,7 +176,7 @@ def timed(voice: stream.Stream) -> Iterator[tuple[Fraction, Fraction, Music21Obj
 
 
 def is_miscounted(element: Music21Object) -> bool:
-    """True if a note lasts longer or shorter than its written value."""
+    """True if a note's length as its file counts it is a rounding of its written length."""
     return _written(element.duration) != eighths(element.duration.quarterLength)
 
 
@@ -180,9 +186,9 @@ def _ticks(quarters: float | Fraction) -> int:
 
 
 def _written(length: duration.Duration) -> Fraction:
-    """Return a length in eighths: as notated, where that is as counted but for rounding."""
+    """A length in eighths: as notated where it differs by rounding alone, else as counted."""
     counted = eighths(length.quarterLength)
-    if length.linked or length.isGrace:
+    if length.linked or length.isGrace:  # linked: music21 derives one from the other
         return counted
     quarters = duration.convertTypeToQuarterLength(length.type, length.dots, length.tuplets)
     written = eighths(quarters)

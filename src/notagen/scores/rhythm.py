@@ -1,4 +1,4 @@
-"""Rhythm of a bar in ABC: note lengths, beams, broken rhythm, tuplets."""
+"""Rhythm of music21 notes in ABC: note lengths, beams, broken rhythm, tuplets."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _LONG_SHORT = {Fraction(3): ">", Fraction(1, 3): "<"}
 class Rhythm:
     """ABC around a note for its duration: ``{lead}note{length}{broken}``."""
 
-    lead: str  # a blank unless a beam goes on, and the tuplet that begins here
+    lead: str  # a blank unless a beam continues, and the tuplet that begins here
     length: Fraction  # as written, in eighths
-    broken: str = ""  # > or < when this note and the next share their time unequally
+    broken: str = ""  # > or < between this note and the next
 
 
 def write_rhythm(notes: Sequence[Event], bar_end: Fraction, beat: Fraction | None) -> list[Rhythm]:
-    """Return the written rhythm of a bar's notes and rests, in order.
+    """The written rhythm of a bar's notes and rests, in order.
 
-    Notes are beamed as the score beams them; or, given the length of a beat, within each beat.
+    Notes are beamed as in the score; or, given the length of a beat, within each beat.
     """
     tuplets = find_tuplets(notes)
     written: list[Rhythm] = []
-    swing = False
+    swing = False  # whether this note is the second of a broken pair: C3/2D/ is written C>D
     for index, (event, (tuplet, length)) in enumerate(zip(notes, tuplets, strict=True)):
         joined = index > 0 and _joined(notes[index - 1], event, bar_end, beat)
         lead = ("" if joined else " ") + (str(tuplet) if tuplet else "")
@@ -47,7 +47,7 @@ def write_rhythm(notes: Sequence[Event], bar_end: Fraction, beat: Fraction | Non
 
 
 def _joined(left: Event, right: Event, bar_end: Fraction, beat: Fraction | None) -> bool:
-    """True if a beam runs from one note to the next."""
+    """True if a beam connects two notes that follow each other."""
     if beat is None:
         return _beam(left) in ("start", "continue") and _beam(right) in ("continue", "stop")
     return (
@@ -59,14 +59,14 @@ def _joined(left: Event, right: Event, bar_end: Fraction, beat: Fraction | None)
 
 
 def _beam(event: Event) -> str | None:
-    """Return how a note's first beam goes on: start, continue, stop, or None."""
+    """Type of a note's first beam: start, continue, stop or partial; None without beams."""
     element: Music21Object = event.element
     beams = element.beams.beamsList if isinstance(element, note.NotRest) else ()
     return beams[0].type if beams else None
 
 
 def _broken(left: Event, right: Event) -> str:
-    """Return ``>`` for dotted and short, ``<`` for short and dotted, of a halved plain length."""
+    """``>`` for a dotted note before a short one, ``<`` for the reverse, empty for other pairs."""
     if left.element.duration.tuplets or right.element.duration.tuplets or left.element.tie:
         return ""
     half = (left.length + right.length) / 2
@@ -89,10 +89,10 @@ class Tuplet:
 
 
 def find_tuplets(notes: Sequence[Event]) -> list[tuple[Tuplet | None, Fraction]]:
-    """Return, for each note of a bar, the tuplet that it opens and its written length in eighths.
+    """For each note of a bar, the tuplet that it opens and its written length in eighths.
 
-    Tuplets within tuplets become one tuplet of the product of their ratios. Ratios that ABC's one
-    digit can't name are written out as lengths, without a tuplet.
+    Tuplets within tuplets become one tuplet of the product of their ratios. Ratios beyond ABC's
+    single digit are written out as lengths, without a tuplet.
     """
     found: list[tuple[Tuplet | None, Fraction]] = []
     while len(found) < len(notes):
@@ -110,7 +110,7 @@ def find_tuplets(notes: Sequence[Event]) -> list[tuple[Tuplet | None, Fraction]]
 
 
 def _ratio(note: Event) -> tuple[int, int] | None:
-    """Return (notes, in the time of) for a note in a tuplet that ABC can name, else None."""
+    """(actual, normal) of a note's tuplet; None without one, or if ABC can't write it."""
     tuplets: tuple[duration.Tuplet, ...] = note.element.duration.tuplets
     if not tuplets or not note.length:
         return None
@@ -124,10 +124,11 @@ def _ratio(note: Event) -> tuple[int, int] | None:
 
 
 def _tuplet_end(notes: Sequence[Event], start: int, ratio: tuple[int, int]) -> int:
-    """Return the index after the last note of the tuplet that begins at ``start``.
+    """Index after the last note of the tuplet that begins at ``start``.
 
-    It ends where the score says so; where the score is silent, with the first note that completes
-    a plain (undivided) length; and at the latest where the ratio changes or the notes break off.
+    It ends where the score marks its end; in a score without such marks, with the first note that
+    completes a plain (undivided) length; and at the latest where the ratio changes or a note does
+    not follow at once.
     """
     marked = any(t.type for t in notes[start].element.duration.tuplets)
     total = Fraction(0)
@@ -146,4 +147,5 @@ def _tuplet_end(notes: Sequence[Event], start: int, ratio: tuple[int, int]) -> i
 
 
 def _is_plain(length: Fraction) -> bool:
+    """True if a length in eighths needs no tuplet: its denominator is a power of two."""
     return length.denominator & (length.denominator - 1) == 0

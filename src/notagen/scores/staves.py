@@ -1,4 +1,4 @@
-"""Staves of a music21 score: groups, names, opening fields, spanners."""
+"""Staves of a music21 score: their layers, groups and names, the header's fields, spanners."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from music21.base import Music21Object
 
 from notagen.notation.keys import Key, parse_key
 from notagen.scores.fields import clef_name, key_name, tempo_text
-from notagen.scores.layers import Layer, layers, sounding_voices, with_rows
+from notagen.scores.layers import Layer, sounding_voices, split_layers, with_silent_layers
 from notagen.scores.marks import SPANS
 
 _BRACKETS = {"brace": ("{", "}"), **dict.fromkeys(("bracket", "square", "line"), ("[", "]"))}
 
-NotePosition: TypeAlias = tuple[str, int]  # (voice id, index of the note in that voice)
+NotePosition: TypeAlias = tuple[str, int]
+"""Voice id, and a number that grows from note to note."""
 
 
 @dataclass(frozen=True, slots=True)
 class Staff:
-    """A part's bars cut into layers; its voices are the layers, numbered through the score."""
+    """A part's bars cut into layers; ``voices`` are the layers' numbers in the whole score."""
 
     part: stream.Part
     voices: tuple[str, ...]
@@ -30,14 +31,14 @@ class Staff:
 
     @property
     def clef(self) -> clef.Clef:
-        """The clef that the staff begins with; treble when the score names none."""
+        """The clef at the staff's beginning; treble when the score has none there."""
         events = self.bars[0][0].events if self.bars else []
         clefs = [e.element for e in events if not e.onset and isinstance(e.element, clef.Clef)]
         return clefs[0] if clefs else clef.TrebleClef()
 
     @property
     def beamed(self) -> bool:
-        """True if the score gives beams."""
+        """True if the score has beams."""
         return any(
             isinstance(event.element, note.NotRest) and event.element.beams.beamsList
             for bar in self.bars
@@ -47,30 +48,30 @@ class Staff:
 
 
 def staves(score: stream.Score) -> list[Staff]:
-    """Cut all parts into layers, and number the layers as ABC voices from 1.
+    """Staves of all parts, their layers numbered as ABC voices from 1.
 
     Parts that end early get silent bars.
     """
-    length = max(len(part.getElementsByClass(stream.Measure)) for part in score.parts)
-    found: list[Staff] = []
-    voices = 0
+    n_bars = max(len(part.getElementsByClass(stream.Measure)) for part in score.parts)
+    staffs: list[Staff] = []
+    n_voices = 0
     for part in score.parts:
         sounding = sounding_voices(part)
-        cut = [layers(bar, sounding) for bar in part.getElementsByClass(stream.Measure)]
-        cut += [[] for _ in range(length - len(cut))]
+        cut = [split_layers(bar, sounding) for bar in part.getElementsByClass(stream.Measure)]
+        cut += [[] for _ in range(n_bars - len(cut))]
         count = max(map(len, cut)) or 1
-        bars = tuple(with_rows(rows, count) for rows in cut)
-        numbers = tuple(str(voices + n) for n in range(1, count + 1))
-        found.append(Staff(part, numbers, bars))
-        voices += count
-    return found
+        bars = tuple(with_silent_layers(layers, count) for layers in cut)
+        voices = tuple(str(n_voices + n) for n in range(1, count + 1))
+        staffs.append(Staff(part, voices, bars))
+        n_voices += count
+    return staffs
 
 
 def score_line(score: stream.Score, staffs: Sequence[Staff]) -> str:
-    """Return the ``%%score`` line: staves in order, in the brackets and braces of their groups."""
+    """The ``%%score`` line: staves in order, in the brackets and braces of their groups."""
     index = {id(staff.part): i for i, staff in enumerate(staffs)}
     words = [_staff_word(staff) for staff in staffs]
-    joined = [False] * len(staffs)  # whether the barline runs on to the next staff
+    joined = [False] * len(staffs)  # whether the barline continues to the next staff
     groups = [group for group in _groups(score) if all(id(part) in index for part in group)]
     for group in sorted(groups, key=len):  # inner groups close before outer ones
         indices = [index[id(part)] for part in group]
@@ -86,7 +87,7 @@ def score_line(score: stream.Score, staffs: Sequence[Staff]) -> str:
 
 def voice_lines(score: stream.Score, staffs: Sequence[Staff]) -> Iterator[str]:
     """Yield the ``V:`` lines: number, clef, and on the first voice of a part its name."""
-    followers = {
+    followers = {  # the second staff of a piano has no name of its own
         id(part)
         for group in _groups(score)
         for part in list(group)[1:]
@@ -123,11 +124,11 @@ def _names(part: stream.Part) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
-    """The header's ``lines``, its ``key``, and what they say.
+class HeaderFields:
+    """The header's ``lines`` ``L: Q: M: K:``, and its ``key``.
 
-    ``elements`` holds the ``id()`` of all keys, metres and tempi that the header says, so
-    that the voices need not. A staff that begins otherwise says so in its first bar.
+    ``elements`` holds the ``id()`` of all keys, metres and tempi that agree with the header, so
+    that the voices need not repeat them. A staff with others writes them in its first bar.
     """
 
     lines: tuple[str, ...]
@@ -135,39 +136,42 @@ class Opening:
     elements: frozenset[int]
 
 
-def read_opening(staffs: Sequence[Staff]) -> Opening:
-    """Take the tempo, metre and key of the first staff that has one for the header's."""
+def header_fields(staffs: Sequence[Staff]) -> HeaderFields:
+    """Tempo, metre and key of a score, each from the first staff that begins with one."""
     starts = [element for staff in staffs for element in _start(staff)]
     fields = [(element, field) for element in starts if (field := _field(element))]
     first = {field[:2]: field for _, field in reversed(fields)}
     key_line = first.get("K:", "K:C")
     tempo_line = [first["Q:"]] if "Q:" in first else []
-    return Opening(
+    return HeaderFields(
         lines=("L:1/8", *tempo_line, first.get("M:", "M:none"), key_line),
         key=parse_key(key_line[2:]) or Key(0, "C"),
         elements=frozenset(
-            id(element) for element, field in fields if _means(field) == _means(first[field[:2]])
+            id(element)
+            for element, field in fields
+            if _comparable(field) == _comparable(first[field[:2]])
         ),
     )
 
 
-def _means(field: str) -> str | int:
-    """A field as its reader hears it: a key by its signature alone.
+def _comparable(field: str) -> str | int:
+    """A key as its number of fifths, other fields as their text.
 
-    MusicXML often names the mode in the first part only. The published converter then lets the
-    others begin with a key of their own, ``[K:C]`` under ``K:Amin``, which says nothing.
+    MusicXML often gives the mode in the first part only. The published converter then writes
+    ``[K:C]`` under ``K:Amin`` in the other parts, without need.
     """
     key = parse_key(field[2:]) if field.startswith("K:") else None
     return field if key is None else key.fifths
 
 
 def _start(staff: Staff) -> list[Music21Object]:
-    """Return what stands at the very beginning of a staff, notes included."""
+    """Elements at the very beginning of a staff, notes included."""
     events = staff.bars[0][0].events if staff.bars else []
     return [event.element for event in events if event.onset == 0]
 
 
 def _field(element: Music21Object) -> str:
+    """The header line of a key, metre or tempo; empty for other elements."""
     match element:
         case key.KeySignature():
             return f"K:{key_name(element)}"
@@ -179,9 +183,13 @@ def _field(element: Music21Object) -> str:
 
 
 class Spans:
-    """Spanners that open before and close after each note, by the note's ``id()``.
+    """Slurs, wedges and lines that open before or close after each note.
 
-    ABC ties these marks to a voice: a span is kept when it begins and ends in the same one.
+    In ABC they belong to a voice: a span is kept when it begins and ends in the same one.
+
+    Attributes:
+        opening, closing: decorations, by the ``id()`` of their note.
+        slurs_opening, slurs_closing: numbers of slurs, by the ``id()`` of their note.
     """
 
     def __init__(
@@ -216,6 +224,6 @@ class Spans:
         if kind in SPANS:
             opening, closing = SPANS[kind]
             if opening in self.opening[id(first)]:
-                return  # a voice has one of a kind at a time
+                return  # two wedges at once can't be told apart when they close
             self.opening[id(first)].append(opening)
             self.closing[id(last)].append(closing)

@@ -1,4 +1,4 @@
-"""Tune to music21: parts, staves, measures, ties across voices."""
+"""Tune to music21: parts, staves, measures, and ties between voices of a staff."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from fractions import Fraction
 from music21 import (
     chord,
     clef,
-    harmony,
     instrument,
     interval,
-    key,
     layout,
     metadata,
     meter,
@@ -26,27 +24,33 @@ from music21.base import Music21Object
 from music21.exceptions21 import InstrumentException
 
 from notagen.errors import ScoreError
-from notagen.notation.keys import Key, parse_key
+from notagen.notation.clean import CONTROL
+from notagen.notation.keys import Key, header_key
 from notagen.notation.tune import Tune
 from notagen.scores.barlines import endings, put_barlines
 from notagen.scores.fields import key_signature, parse_clef, parse_meter, parse_tempo
+from notagen.scores.layers import STAFF_WIDE, is_note
 from notagen.scores.to_music21_elements import make_duration
 from notagen.scores.to_music21_voice import TimedElement, VoiceToMusic21
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # what XML can't hold
 _WHOLE = Fraction(4)  # quarters
-_LONGEST_BAR = 256  # quarters: what an untrained model writes would fill pages with one tied note
+_MAX_BAR = 256  # quarters; an untrained model writes bars that fill pages with one tied note
 
-# What every voice of a staff says, and the staff prints once.
-_STAFF_WIDE = (clef.Clef, key.KeySignature, meter.TimeSignature)
-
+# `nm="Violin I"` or `clef=bass` in `V:1 treble nm="Violin I" clef=bass`
 _ATTRIBUTE = re.compile(r'(?P<name>[a-z-]+)=(?:"(?P<quoted>[^"]*)"|(?P<plain>\S+))')
 _TRANSPOSE = re.compile(r"[-+]?\d{1,2}")
 _SYMBOLS = {"[": "bracket", "{": "brace"}
 
 
 class _Voice:
-    """A converted voice: elements and length in quarters of each bar, and spanners."""
+    """A converted voice.
+
+    Attributes:
+        barlines: the one before the first bar, then those after each bar.
+        bars: timed elements of each bar.
+        lengths: of the bars, in quarters.
+        spans: slurs, wedges and lines.
+    """
 
     def __init__(self, tune: Tune, name: str, sign: clef.Clef, key: Key) -> None:
         self.barlines = [tune.bars[0][name].left, *(bar[name].right for bar in tune.bars)]
@@ -59,23 +63,23 @@ class _Voice:
 
 
 def to_music21(tune: Tune) -> stream.Score:
-    """Build the score that a tune describes, left-out rests completed.
+    """Convert a tune to a music21 score, left-out rests completed.
 
-    Each staff of ``%%score`` becomes a part, and the voices that share it ``Voice`` streams; a
-    brace of which only the first staff has a name becomes the staves of one instrument. Bars are
-    filled with hidden rests up to their longest voice, so that parts stay together.
+    Each staff of ``%%score`` becomes a part, and the voices that share it ``Voice`` streams; the
+    staves of a brace become those of one instrument if only the first has a name. Bars are filled
+    with hidden rests up to their longest voice, so that parts stay together.
 
     Raises:
         NotationError: (a ValueError) the header's metre or unit length can't be read.
-        ScoreError: (a ValueError) a bar is longer than any in music, or the text holds control
-            characters.
+        ScoreError: (a ValueError) a bar is longer than 256 quarters, a note has more than two
+            accidentals, or the text holds control characters.
     """
-    if _CONTROL.search(tune.to_interleaved()):
+    if CONTROL.search(tune.to_interleaved()):
         raise ScoreError("the text holds control characters; clean it first")
     tune = tune.complete_rests()
     plan, groups = staff_plan(tune)
     lines = [voice_line(tune, names[0]) for names in plan]
-    key = parse_key(_field(tune, "K")) or Key(0, "")
+    key = header_key(tune.header) or Key(0, "")
     staffs = [
         [_Voice(tune, name, line.clef, key) for name in names]
         for names, line in zip(plan, lines, strict=True)
@@ -84,10 +88,10 @@ def to_music21(tune: Tune) -> stream.Score:
         max(bar)
         for bar in zip(*(voice.lengths for staff in staffs for voice in staff), strict=True)
     ]
-    if max(lengths) > _LONGEST_BAR:
+    if max(lengths) > _MAX_BAR:
         raise ScoreError(
             f"bar {lengths.index(max(lengths)) + 1} lasts {max(lengths)} quarters; no bar of music "
-            f"is longer than {_LONGEST_BAR}"
+            f"is longer than {_MAX_BAR}"
         )
     keyboards = _keyboards(lines, groups)
     score = stream.Score()
@@ -97,10 +101,10 @@ def to_music21(tune: Tune) -> stream.Score:
         part = stream.PartStaff() if number in keyboards else stream.Part()
         part.partName, part.partAbbreviation = line.name, line.abbreviation
         part.insert(0, _instrument(lines[keyboards.get(number, number)]))
-        first = [line.clef, key_signature(key), parse_meter(_field(tune, "M"))]
+        first = [line.clef, key_signature(key), parse_meter(tune.field("M"))]
         if not parts:
-            first.append(parse_tempo(_field(tune, "Q")))
-        _put_music(part, staff, lengths, [mark for mark in first if mark is not None])
+            first.append(parse_tempo(tune.field("Q")))
+        _fill_part(part, staff, lengths, [one for one in first if one is not None])
         parts.append(part)
         score.insert(0, part)
     for group in groups:
@@ -108,18 +112,21 @@ def to_music21(tune: Tune) -> stream.Score:
         score.insert(
             0, layout.StaffGroup(members, symbol=group.symbol, barTogether=group.barlines_joined)
         )
-    score.atSoundingPitch = False  # as far as players transpose
+    score.atSoundingPitch = False  # of transposing instruments: written pitches, as in ABC
     return score
 
 
-def _put_music(
+def _fill_part(
     part: stream.Part,
     staff: Sequence[_Voice],
     lengths: Sequence[Fraction],
     first: Sequence[Music21Object],
 ) -> None:
-    """Fill a part with its measures, barlines, endings and spans."""
-    part.streamStatus.beams = True  # as written: what has no beam is meant so
+    """Fill a part with its measures, barlines, endings and spans.
+
+    ``first`` holds the header's clef, key, metre and tempo.
+    """
+    part.streamStatus.beams = True  # so that music21 adds no beams of its own
     measures: list[stream.Measure] = []
     metre: meter.TimeSignature | None = None
     onset = Fraction(0)
@@ -145,14 +152,14 @@ def _put_music(
 def _set_padding(
     measure: stream.Measure, metre: meter.TimeSignature | None, length: Fraction, upbeat: bool
 ) -> None:
-    """Tell music21 how much a short measure lacks, at its start for an upbeat, else at its end."""
+    """Set how much a short measure lacks, at its start for an upbeat, else at its end."""
     missing = metre.barDuration.quarterLength - length if metre is not None else 0
     if missing > 0:
         measure.paddingLeft, measure.paddingRight = (missing, 0) if upbeat else (0, missing)
 
 
 def _keyboards(lines: Sequence[VoiceLine], groups: Sequence[Group]) -> dict[int, int]:
-    """Map each staff that one player has together with others to the first of them."""
+    """Staves of instruments with several, mapped to the first staff of the instrument."""
     return {
         staff: group.first
         for group in groups
@@ -163,7 +170,7 @@ def _keyboards(lines: Sequence[VoiceLine], groups: Sequence[Group]) -> dict[int,
 
 
 def _instrument(line: VoiceLine) -> instrument.Instrument:
-    """Return the instrument of that name, or for other names one that sounds as a piano."""
+    """The instrument of a name; a piano under that name if music21 does not know it."""
     try:
         player = instrument.fromString(line.name)
     except InstrumentException:
@@ -175,15 +182,10 @@ def _instrument(line: VoiceLine) -> instrument.Instrument:
 
 
 def _metadata(tune: Tune) -> metadata.Metadata:
-    """Take the title from ``T:``, the composer from ``C:`` or the prompt's second line."""
+    """Title from ``T:``, composer from ``C:`` or the prompt's second line."""
     prompt = [line[1:].strip() for line in tune.header if line[:1] == "%" and line[1:2] != "%"]
-    composer = _field(tune, "C") or (prompt[1] if len(prompt) > 1 else "")
-    return metadata.Metadata(title=_field(tune, "T"), composer=composer)
-
-
-def _field(tune: Tune, letter: str) -> str:
-    lines = (line[2:].strip() for line in tune.header if line.startswith(f"{letter}:"))
-    return next(lines, "")
+    composer = tune.field("C") or (prompt[1] if len(prompt) > 1 else "")
+    return metadata.Metadata(title=tune.field("T"), composer=composer)
 
 
 def make_measure(
@@ -201,15 +203,15 @@ def make_measure(
     measure = stream.Measure()
     # Each voice carries the clef, key and metre of its staff; the staff takes each of them once.
     staff_wide: dict[tuple[Fraction, type], Music21Object] = {}
-    for onset, element in [*((Fraction(0), one) for one in first), *_not_notes(voices)]:
-        kind = next((kind for kind in _STAFF_WIDE if isinstance(element, kind)), None)
+    for onset, element in [*((Fraction(0), one) for one in first), *_marks(voices)]:
+        kind = next((kind for kind in STAFF_WIDE if isinstance(element, kind)), None)
         if kind is not None:
             staff_wide[onset, kind] = element
         else:
             measure.insert(onset, element)
     for (onset, _), element in staff_wide.items():
         measure.insert(onset, element)
-    notes = [[(onset, one) for onset, one in voice if _is_note(one)] for voice in voices]
+    notes = [[(onset, one) for onset, one in voice if is_note(one)] for voice in voices]
     sounding = [voice for voice in notes if not all(map(_is_hidden, voice))] or notes[:1]
     for number, voice in enumerate(sounding, start=1):
         target = measure if len(sounding) == 1 else stream.Voice(id=str(number))
@@ -219,8 +221,8 @@ def make_measure(
     return measure
 
 
-def _not_notes(voices: Sequence[Sequence[TimedElement]]) -> Iterable[TimedElement]:
-    return ((onset, one) for voice in voices for onset, one in voice if not _is_note(one))
+def _marks(voices: Sequence[Sequence[TimedElement]]) -> Iterable[TimedElement]:
+    return ((onset, one) for voice in voices for onset, one in voice if not is_note(one))
 
 
 def _fill(target: stream.Stream, voice: Sequence[TimedElement], length: Fraction) -> None:
@@ -235,18 +237,15 @@ def _fill(target: stream.Stream, voice: Sequence[TimedElement], length: Fraction
         target.insert(end, filler)
 
 
-def _is_note(element: Music21Object) -> bool:
-    return isinstance(element, note.GeneralNote) and not isinstance(element, harmony.Harmony)
-
-
 def _is_hidden(timed: TimedElement) -> bool:
     _, element = timed
+    # `style` alone would create a style for each element without one.
     return element.hasStyleInformation and bool(element.style.hideObjectOnPrint)
 
 
 @dataclass(frozen=True, slots=True)
 class VoiceLine:
-    """A ``V:`` line: clef, names, and the semitones from written to sounding pitch."""
+    """Content of a ``V:`` line; ``transpose`` is in semitones, from written to sounding pitch."""
 
     clef: clef.Clef
     name: str = ""
@@ -265,7 +264,7 @@ class Group:
 
 
 def voice_line(tune: Tune, voice: str) -> VoiceLine:
-    """Read a voice's ``V:`` line; a treble staff without a name when there is none."""
+    """Parse a voice's ``V:`` line; without one, a treble staff without a name."""
     opening = f"V:{voice} "
     text = next((line for line in tune.header if f"{line} ".startswith(opening)), opening)
     attributes = {m["name"]: m["quoted"] or m["plain"] or "" for m in _ATTRIBUTE.finditer(text)}
@@ -281,15 +280,16 @@ def voice_line(tune: Tune, voice: str) -> VoiceLine:
 
 
 def staff_plan(tune: Tune) -> tuple[list[tuple[str, ...]], list[Group]]:
-    """Read ``%%score``: the voices of each staff, and the groups of staves.
+    """Parse ``%%score``: the voices of each staff, and the groups of staves.
 
-    Voices that it does not name get a staff of their own, below the others; names of voices that
-    the tune does not have are left out.
+    ``{ 1 | ( 2 3 ) } 4`` gives staves (1), (2, 3), (4) and a brace over the first two, with joined
+    barlines. Voices that it does not name get a staff of their own, below the others; names of
+    voices that the tune does not have are left out.
     """
     line = next((line for line in tune.header if line.startswith("%%score")), "")
     staffs: list[tuple[str, ...]] = []
     groups: list[Group] = []
-    opened: list[tuple[str, int]] = []
+    opened: list[tuple[str, int]] = []  # open groups: symbol and first staff
     sharing: list[str] | None = None  # voices of the staff in ( )
     joins: set[int] = set()  # staves whose barlines run on to the next
     for word in re.findall(r"[][{}()|]|[^][{}()|\s]+", line.removeprefix("%%score")):
@@ -311,8 +311,8 @@ def staff_plan(tune: Tune) -> tuple[list[tuple[str, ...]], list[Group]]:
             sharing.append(word)
         elif word in tune.voices:
             staffs.append((word,))
-    placed = {voice for staff in staffs for voice in staff}
-    staffs += [(voice,) for voice in tune.voices if voice not in placed]
+    named = {voice for staff in staffs for voice in staff}
+    staffs += [(voice,) for voice in tune.voices if voice not in named]
     return staffs, [group for group in groups if group.first < group.last]
 
 
@@ -324,10 +324,10 @@ def _plain(name: str) -> str:
 def join_ties(measures: Iterable[stream.Measure]) -> None:
     """End each tie of a staff at the note it reaches, whichever voice that note is in.
 
-    ABC's ties belong to a voice, those of a score may change it; a notation program that finds no
-    end for a tie draws it across the page.
+    A tie of ABC stays in its voice, in a score it may end in another; a notation program that
+    finds no end for a tie draws it across the page.
     """
-    waiting: dict[tuple[Fraction, str], note.Note] = {}  # by where the tie should end
+    waiting: dict[tuple[Fraction, str], note.Note] = {}  # by onset and pitch of the tie's end
     for onset, end, one in sorted(_notes(measures), key=lambda timed: timed[:2]):
         name = one.pitch.nameWithOctave
         if waiting.pop((onset, name), None) is not None:
@@ -340,7 +340,7 @@ def join_ties(measures: Iterable[stream.Measure]) -> None:
 
 
 def _notes(measures: Iterable[stream.Measure]) -> Iterator[tuple[Fraction, Fraction, note.Note]]:
-    """Yield onset and end from the piece's start, in quarters, and note; a chord's one by one."""
+    """Yield onset and end, in quarters from the piece's start, of each note, also in chords."""
     for measure in measures:
         for voice in measure.voices or [measure]:
             for element in voice.getElementsByClass(note.NotRest):

@@ -136,11 +136,11 @@ def make_direction(decoration: str) -> Music21Object | None:
 
 def make_words(quoted: str) -> Music21Object | None:
     """The text or chord symbol of a quoted string, given without quotes; None when empty."""
-    placed = quoted[:1] in _PLACEMENTS
-    words = quoted[placed:].strip()
+    annotation = quoted[:1] in _PLACEMENTS  # "^dolce" above the staff; without a sign, a chord
+    words = quoted[annotation:].strip()
     if not words:
         return None
-    match = None if placed else CHORD_SYMBOL.fullmatch(words)
+    match = None if annotation else CHORD_SYMBOL.fullmatch(words)
     if match:
         root = match["root"].replace("b", "-")
         bass = (match["bass"] or "").capitalize().replace("b", "-")
