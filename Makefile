@@ -5,16 +5,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 # uv installs the versions that requirements.lock names; pyproject.toml says which others work.
-# The build of torch: cpu, auto or what else `uv pip install --torch-backend` takes.
+# The build of torch: cpu, auto, or another value of `uv pip install --torch-backend`.
 TORCH_BACKEND :=
-# The version of torch for `make lock` and `make test-newest`. A newer one is asked for by name,
-# TORCH=2.14.0, since without a CPU build of it they would fetch gigabytes of CUDA.
+# The version of torch for `make lock` and `make test-newest`. A newer one must be named,
+# TORCH=2.14.0: where it has no CPU build, they would fetch gigabytes of CUDA.
 TORCH := $(shell sed -n 's/^torch==//p' requirements.lock)
 
 INSTALL := uv pip install --quiet $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND))
 LOCKED := --constraints requirements.lock --build-constraints requirements.lock
 
-# uv does not read pip's settings: what the environment sets for pip is passed on to uv.
+# uv does not read pip's settings, so those in the environment are passed on to it.
 ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
@@ -64,7 +64,7 @@ $(RUN)/evaluation.json: $(RUN)/pretrain/model/model.safetensors
 $(RUN)/pieces/index.jsonl: $(RUN)/pretrain/model/model.safetensors $(RUN)/evaluation.json
 	$(BIN)/python -m notagen.generate weights=$(RUN)/pretrain/model sampling=careful n=20 out=$(RUN)/pieces
 
-# The chain: a corpus, three stages, and what each has gained on what it was trained for.
+# The chain: a corpus, three stages, and the gain of each on its own validation pieces.
 CHAIN := runs/chain
 
 chain: $(CHAIN)/comparison.json ## Pre-train, post-train and fine-tune a small model on music21's scores (25 min)
@@ -119,39 +119,37 @@ lint: $(VENV)/dev ## Check style
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
-format: $(VENV)/dev ## Mend style
+format: $(VENV)/dev ## Fix style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 types: $(VENV)/dev ## Check types
 	$(BIN)/mypy
 
-test-slow: $(VENV)/dev ## The tests that take minutes: every chorale there and back, 15 keys of every piece
+test-slow: $(VENV)/dev ## Run the tests that take minutes: every chorale to text and back, 15 keys of every piece
 	$(BIN)/python -m pytest -m slow
 
-test-processors: $(VENV)/dev ## The tests of model and writing as on other processors: instructions, threads, numba (10 min)
+test-processors: $(VENV)/dev ## Run the tests of model and generation as on other processors: instructions, threads, numba (10 min)
 	$(BIN)/python tests/processors.py
 
-test-scale: $(VENV)/dev ## The tests of engine=ray, on two local workers
+test-scale: $(VENV)/dev ## Run the tests of engine=ray, on two local workers
 	$(BIN)/$(INSTALL) --python $(BIN)/python $(LOCKED) --editable '.[dev,scale]'
 	$(BIN)/python -m pytest -m dist tests/corpus/test_ray.py
 
-.PHONY: roundtrip
-ROUNDTRIP := # --collections bach haydn --limit 10 --folder scores; `--help` lists them
-test-newest: $(BIN)/uv ## The tests on the newest versions that pyproject.toml allows, in .venv-newest
+test-newest: $(BIN)/uv ## Run the tests on the newest versions that pyproject.toml allows, in .venv-newest
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)-newest
 	$(BIN)/$(INSTALL) --python $(VENV)-newest/bin/python torch==$(TORCH) --editable '.[dev]'
 	$(VENV)-newest/bin/python -m pytest -n 2 -m "not slow and not gpu"
 
 # torch comes first, alone: of 2.13.0 and 2.13.0+cpu the lowest is the one that brings CUDA.
 LOWEST_TORCH = $(shell sed -n 's/.*"torch>=\([0-9.]*\).*/\1/p' pyproject.toml)
-test-lowest: $(BIN)/uv ## The tests on the lowest versions that pyproject.toml allows, in .venv-lowest
+test-lowest: $(BIN)/uv ## Run the tests on the lowest versions that pyproject.toml allows, in .venv-lowest
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)-lowest
 	$(BIN)/$(INSTALL) --python $(VENV)-lowest/bin/python --no-deps torch==$(LOWEST_TORCH)
 	$(BIN)/$(INSTALL) --python $(VENV)-lowest/bin/python --resolution lowest-direct --editable '.[dev]'
 	$(VENV)-lowest/bin/python -m pytest -n 2 -m "not slow and not gpu"
 
-# From the one index alone: a CPU build of torch found elsewhere would stand in the lock as such.
+# From one index alone: a CPU build of torch found elsewhere would be locked as such.
 # What only a CUDA build of torch needs is left out, so that a CPU build does without.
 lock: $(BIN)/uv ## Refresh requirements.lock; torch stays unless TORCH=2.14.0 names another
 	echo torch==$(TORCH) > $(VENV)/torch.txt
@@ -161,17 +159,19 @@ lock: $(BIN)/uv ## Refresh requirements.lock; torch stays unless TORCH=2.14.0 na
 		--output-file $(VENV)/requirements.lock pyproject.toml
 	grep -vE '^(nvidia|cuda|triton)' $(VENV)/requirements.lock > requirements.lock
 
-roundtrip: $(VENV)/notagen ## Scores to text and back: what survives, by collection (15 min)
+.PHONY: roundtrip
+ROUNDTRIP := # --collections bach haydn --limit 10 --folder scores; `--help` lists them
+roundtrip: $(VENV)/notagen ## Measure what survives from scores to text and back, by collection (15 min)
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.roundtrip $(ROUNDTRIP)
 
 .PHONY: bench
 BENCH := # --quick, --slow, --threads 2; `--help` lists them
-bench: $(VENV)/notagen ## Time everything beside the published formulation (5 min; 2 with BENCH=--quick)
+bench: $(VENV)/notagen ## Measure time and memory against the published formulation (5 min; 2 with BENCH=--quick)
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $(BENCH)
 
 .PHONY: time-to-loss
 TIMING := # --bits 1.0 --minutes 30 --seeds 3; `--help` lists them
-time-to-loss: $(VENV)/notagen $(CORPUS)/dataset_dict.json ## Minutes until a nano knows chorales, by optimizer (40 min)
+time-to-loss: $(VENV)/notagen $(CORPUS)/dataset_dict.json ## Measure minutes until a nano has learnt the chorales, by optimizer (40 min)
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.time_to_loss $(TIMING)
 
 wheel: $(VENV)/dev ## Build the wheel into dist/

@@ -31,7 +31,7 @@ def blocks(recipe: str, language: str) -> list[str]:
 def follow(run, monkeypatch):
     """Writes the files of a recipe beside our own, and runs its command with further overrides."""
 
-    def follow(name: str, *more: str) -> None:
+    def follow(name: str, *more: str, leave_out: str = "") -> None:
         recipe = RECIPES[name]
         for block in blocks(recipe, "yaml") + blocks(recipe, "python"):
             file = Path(re.match(r"# (\S+)\n", block)[1])
@@ -51,6 +51,7 @@ def follow(run, monkeypatch):
         [command] = blocks(recipe, "bash")
         _, _, command, *keys = shlex.split(command)
         search = f"hydra.searchpath=[file://{Path('conf').absolute()}]"
+        keys = [key for key in keys if key != leave_out]
         run(command.removeprefix("notagen."), *keys, *more, search)
 
     return follow
@@ -83,11 +84,17 @@ def test_an_optimizer(follow, corpus):
     assert "momentum_buffer" in last["optimizer_states"][0]["state"][0]
 
 
-def test_a_reward(follow, corpus, rows):
+@pytest.mark.parametrize("given", ["by a file", "on the command line"])
+def test_a_reward(follow, corpus, rows, given):
     here = Path.cwd()
     random_start(here)
     give_samples(rows, here / "runs/one/dpo-1")
-    follow("reward", *without(("reward", "stage=dpo"), overrides(here, corpus, "one")))
+    keys = without(("reward", "stage=dpo"), overrides(here, corpus, "one"))
+    if given == "by a file":
+        follow("reward", *keys)
+    else:
+        [inline] = re.findall(r"`(~reward .*?)`", RECIPES["reward"])
+        follow("reward", *keys, *shlex.split(inline), leave_out="reward=notes")
     assert Path("runs/one/dpo-1/report.md").is_file()
     assert Path("runs/one/dpo-1/model").is_dir()
     settings = Path("runs/one/dpo-1/settings.json").read_text()
@@ -97,6 +104,7 @@ def test_a_reward(follow, corpus, rows):
 def test_a_stage(follow, run, corpus):
     follow("stage", *small(corpus, "trainer.gradient_clip_val=0", "optimizer.lr=0"))
     assert NotaGen.from_pretrained("runs/default/half/model").config.hidden_size == 64
+    assert "notagen.stages.half.HalfData" in Path("runs/default/half/config.yaml").read_text()
 
 
 class Scaled(NotaGen):
