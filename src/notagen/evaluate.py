@@ -64,7 +64,14 @@ def _score_samples(names: list[str], config: DictConfig) -> None:
         bounds=build(config.bounds),
         seed=config.seed,
     )
-    announce("evaluate", {"weights": name, "reward": config.reward.name, "out": config.out})
+    announce(
+        "evaluate",
+        {
+            "weights": name,
+            "reward": config.reward.get("name", config.reward._target_),
+            "out": config.out,
+        },
+    )
     trainer = L.Trainer(devices=1, logger=False, enable_checkpointing=False)
     iteration.measure(weights.load(name), trainer)
     table, _, _ = (iteration.out / "report.md").read_text().partition("\n\n")

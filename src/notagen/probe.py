@@ -25,7 +25,7 @@ def main(config: DictConfig) -> None:
     announce(
         "probe",
         {
-            "encoder": config.reward.name,
+            "encoder": config.reward.get("name", config.reward._target_),
             "corpus": corpus,
             "pieces": f"{len(train)} to fit, {len(validation)} to score",
         },
