@@ -1,6 +1,7 @@
 import pytest
 
-from notagen.atomic import open_lines, replacing, whole_lines
+from notagen.atomic import locked, open_lines, replacing, whole_lines
+from notagen.errors import UserError
 
 
 def test_a_file_is_replaced_when_the_block_ends(tmp_path):
@@ -48,3 +49,13 @@ def test_an_unfinished_line_is_cut_off(tmp_path, content):
     with open_lines(path) as file:
         file.write(b"new\n")
     assert path.read_bytes() == whole + b"new\n"
+
+
+def test_one_holder_at_a_time_may_write(tmp_path):
+    with locked(tmp_path / "run"):
+        with pytest.raises(UserError, match="another process"), locked(tmp_path / "run"):
+            pass
+        with locked(tmp_path / "other"):
+            pass
+    with locked(tmp_path / "run"):
+        pass

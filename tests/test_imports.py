@@ -10,7 +10,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "notagen"
 
 # Each room may import those in the lines before it, and itself.
 LAYERS = [
-    {"errors", "atomic"},
+    {"errors"},
+    {"atomic"},
     {"notation"},
     {"patches", "prompts"},
     {"model"},

@@ -1,4 +1,4 @@
-"""Crash-safe files: replaced in one rename, or appended to line by line."""
+"""Crash-safe files: replaced in one rename, appended to line by line, locked while written."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from contextlib import contextmanager
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import BinaryIO
+
+from filelock import FileLock, Timeout
+
+from notagen.errors import UserError
 
 
 @contextmanager
@@ -56,6 +60,30 @@ def whole_lines(path: Path) -> Iterator[bytes]:
     """Lines of a file that another process may be writing, without an unfinished last one."""
     with path.open("rb") as file:
         yield from (line for line in file if line.endswith(b"\n"))
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a file or folder that one process at a time may write, until the block ends.
+
+    The lock is the system's, on ``.<name>.lock`` beside ``path``; it ends with its process,
+    however that ends. The file stays.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(
+            f"another process is writing {path}; wait until it ends, or name another place"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _flush(path: Path) -> None:

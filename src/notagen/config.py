@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import logging
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ from omegaconf import DictConfig, ListConfig, MissingMandatoryValue, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 from yaml import YAMLError
 
-from notagen.errors import UserError
+from notagen.errors import Stopped, UserError
 
 _PACKAGE = Path(__file__).parent
 
@@ -67,7 +68,8 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
     """Make a function of one configuration into a command of this project.
 
     The command takes Hydra overrides, composes ``conf/<config_name>.yaml``, and ends with one
-    sentence and exit code 1 where the function raises :class:`UserError`.
+    sentence and exit code 1 where the function raises :class:`UserError`, and with 130 or 143
+    where it is told to stop by Ctrl-C or SIGTERM.
     """
 
     def decorate(run: Callable[[DictConfig], Any]) -> Callable[[], Any]:
@@ -86,6 +88,10 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
             except InterpolationResolutionError as error:
                 first, _, _ = str(error).partition("\n")
                 sys.exit(f"notagen: {first.partition('interpolation: ')[2] or first}")
+            except KeyboardInterrupt as interrupt:
+                stopped = interrupt if isinstance(interrupt, Stopped) else Stopped()
+                print(f"notagen: {str(stopped) or 'stopped'}", file=sys.stderr)
+                sys.exit(128 + stopped.number)
 
         composing = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(
             reporting
@@ -98,6 +104,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                 return None
             nonlocal started
             started = False
+            signal.signal(signal.SIGTERM, _stop)  # as Ctrl-C, which Python raises by itself
             try:
                 return composing()
             except SystemExit:
@@ -109,6 +116,10 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
         return main
 
     return decorate
+
+
+def _stop(number: int, _: object) -> None:
+    raise Stopped(number=number)
 
 
 def unknown_keys(config_name: str, arguments: Sequence[str]) -> list[str]:
