@@ -90,20 +90,25 @@ def _train(folder: Path, overrides: Sequence[str], rank: int, world_size: int, p
     os.dup2(log, 2)
     torch.set_num_threads(1)
     if world_size > 1:
-        os.environ |= {
-            "TORCHELASTIC_RUN_ID": "test",
-            "MASTER_ADDR": "localhost",
-            "MASTER_PORT": str(port),
-            "WORLD_SIZE": str(world_size),
-            "LOCAL_WORLD_SIZE": str(world_size),
-            "RANK": str(rank),
-            "LOCAL_RANK": str(rank),
-            "GROUP_RANK": "0",
-        }
+        os.environ |= torchrun(rank, world_size, port)
     sys.argv = ["notagen.train", *overrides]
     from notagen.train import main
 
     main()
+
+
+def torchrun(rank: int, world_size: int, port: int) -> dict[str, str]:
+    """The environment that torchrun gives a rank."""
+    return {
+        "TORCHELASTIC_RUN_ID": "test",
+        "MASTER_ADDR": "localhost",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": str(world_size),
+        "LOCAL_WORLD_SIZE": str(world_size),
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "GROUP_RANK": "0",
+    }
 
 
 def scalars(folder: Path, tag: str) -> dict[int, float]:
