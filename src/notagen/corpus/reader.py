@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypedDict
 from xml.etree import ElementTree
 
+from notagen.corpus import formats
 from notagen.corpus.dedup import signature
 from notagen.corpus.guards import RefusedError, check, open_documents
 from notagen.corpus.remote import local_file
@@ -52,8 +53,14 @@ class Reader:
 
     largest: int = 50_000_000
 
+    def __post_init__(self) -> None:
+        if self.largest < 1:
+            raise UserError("limits.file_mb must be above 0, or every file is too large")
+
     def __call__(self, source: Source) -> Outcome:
         """Read a file; any error becomes a rejection."""
+        if not formats.is_score(source.piece):
+            return failed(source, f"other format: {formats.what_else(source.piece)}")
         try:
             with local_file(source.path, source.url, self.largest) as path:
                 check(path, self.largest)
