@@ -17,6 +17,7 @@ def main(config: DictConfig) -> None:
     from notagen.corpus import engines
     from notagen.corpus.build import check_same, prepare
     from notagen.corpus.card import page
+    from notagen.corpus.formats import is_score
     from notagen.corpus.provenance import provenance
     from notagen.corpus.reader import Reader
     from notagen.corpus.remote import check_writable, is_prepared
@@ -37,12 +38,14 @@ def main(config: DictConfig) -> None:
         print(f"{out} is already prepared; overwrite=true makes it anew")
         return
     check_writable(out)
+    scores = sum(is_score(source.piece) for source in sources)
     terms = {f"terms of {s.piece.split('/')[0]}": s.licence for s in sources if s.licence}
     announce(
         "prepare",
         {
             "corpus": config.corpus.name,
-            "files": len(sources),
+            "scores": scores,
+            **({"other files": len(sources) - scores} if scores < len(sources) else {}),
             **terms,
             "validation": f"{rules.validation_fraction:.0%} of the pieces, by name",
             "out": out,

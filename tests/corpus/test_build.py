@@ -220,7 +220,9 @@ def test_what_cannot_be_trained_is_refused(run, tmp_path, number):
     (tmp_path / "scores").mkdir(exist_ok=True)
     (tmp_path / "scores/broken.abc").write_text("")
     sentence = f"{'only 1' if number else 'none'} of the {number + 1} pieces could be used, and"
-    with pytest.raises(SystemExit, match=f"{sentence} training needs two; .*broken.abc, is refused"):
+    with pytest.raises(
+        SystemExit, match=f"{sentence} training needs two; .*broken.abc, is refused"
+    ):
         run("prepare", "corpus=folder", f"corpus.path={tmp_path / 'scores'}")
     assert not (tmp_path / "datasets/scores").exists()
 

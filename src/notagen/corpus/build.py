@@ -103,8 +103,9 @@ def check_same(out: str, made_with: Mapping[str, Any]) -> None:
         UserError: the corpus is another or damaged, or another process is writing it.
     """
     earlier = remote.made_with(out)
-    differs = "it is of another program" if earlier is None else difference(earlier, made_with)
-    if differs:
+    if earlier is None:
+        raise storage.foreign(out)
+    if differs := difference(earlier, made_with):
         raise UserError(
             f"{out} holds another corpus: {differs}; give another folder as out=, or "
             "overwrite=true to replace it"

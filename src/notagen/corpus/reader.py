@@ -70,6 +70,8 @@ class Reader:
                 composer = "" if source.labels else read_composer(path)
         except RefusedError as error:
             return failed(source, f"refused: {error}")
+        except MemoryError:
+            return failed(source, "too large: reading it takes more than limits.memory_gb")
         except Exception as error:  # files fail in many ways, and none may stop the run
             return failed(source, f"unreadable: {error or type(error).__name__}")
         if not tunes:

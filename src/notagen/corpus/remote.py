@@ -107,7 +107,7 @@ def check_writable(out: str) -> None:
     files, root = open_url(out)
     there = files.isfile(root) or (files.exists(root) and files.ls(root))
     if there and made_with(out) is None:
-        raise UserError(f"{out} holds something else than a corpus; give another folder as out=")
+        raise storage.foreign(out)
 
 
 @contextmanager

@@ -13,11 +13,11 @@ from typing import Any, Final, TypedDict, get_type_hints
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict, disable_progress_bars, load_from_disk
 
 from notagen.atomic import replacing, restore
 from notagen.errors import UserError
-from notagen.notation import Tune
 
 SPLITS: Final = ("train", "validation", "test")
 CARD: Final = "card.json"
@@ -165,11 +165,12 @@ def _objection(rows: Dataset) -> str:
             return f"column {field.name} is {found.field(field.name).type}, not {field.type}"
         if rows.data.column(field.name).null_count:
             return f"column {field.name} has gaps"
-    if len(rows):
-        try:
-            Tune.parse(rows[0]["text"])
-        except UserError as error:
-            return f"the text of piece {rows[0]['piece']} cannot be parsed ({error})"
+    if rows.data.nbytes < _CHECKED:
+        texts = rows.data.column("text")
+        keyless = pc.invert(pc.match_substring(texts, "K:"))
+        odd = pc.index(pc.or_(keyless, pc.match_substring(texts, "\0")), True).as_py()
+        if odd >= 0:
+            return f"the text of piece {rows[odd]['piece']} is no ABC"
     return ""
 
 
@@ -224,6 +225,11 @@ def made_with(card: bytes | None) -> dict[str, Any] | None:
     return origin if isinstance(origin, dict) else None
 
 
+def foreign(out: Path | str) -> UserError:
+    """The refusal to replace what this program did not write."""
+    return UserError(f"{out} holds something else than a corpus; give another folder as out=")
+
+
 def check_writable(out: Path) -> None:
     """Refuse to replace anything but a prepared corpus of ours or an empty folder.
 
@@ -234,7 +240,7 @@ def check_writable(out: Path) -> None:
         return
     card = out / CARD
     if made_with(card.read_bytes() if card.is_file() else None) is None:
-        raise UserError(f"{out} holds something else than a corpus; give another folder as out=")
+        raise foreign(out)
     others = sorted(file.name for file in out.iterdir() if file.name not in _FILES)
     if others := [name for name in others if not name.startswith(".")]:
         raise UserError(
