@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TypedDict
+from typing import IO, TYPE_CHECKING, Final, TypedDict
 from xml.etree import ElementTree
 
 from notagen.corpus import formats
@@ -21,11 +21,16 @@ from notagen.corpus.remote import local_file
 from notagen.corpus.sources import UNKNOWN, Source
 from notagen.errors import UserError
 from notagen.notation import NotationError, Tune, clean, plain_line
+from notagen.patches import encode, line_starts
 from notagen.scores import ScoreError, read_each
 
 if TYPE_CHECKING:
     from notagen.data.storage import Rejection, Row
     from notagen.prompts import Prompt
+
+# Patches of a header: a window of a piece has it whole, and must have room for music. The smallest
+# model that has a name sees 512.
+_WIDEST: Final = 256
 
 _POSITION = re.compile(r"\b(?:line|bar|measure) \d+")
 
@@ -133,6 +138,12 @@ def _piece(name: str, labels: Prompt, tune: Tune) -> Piece:
     if values is None:
         raise UserError("silent: it has no note")
     text = tune.to_interleaved()
+    header = int(line_starts(encode(text))[0])
+    if header > _WIDEST:
+        raise UserError(
+            f"too wide: its header of {len(tune.voices)} voices takes {header} patches, and half of "
+            f"the smallest context is {_WIDEST}"
+        )
     row: Row = {
         "piece": name,
         "text": text,
