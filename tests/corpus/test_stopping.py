@@ -20,7 +20,7 @@ def scores(tmp_path_factory):
     """Twenty short scores, and one that takes long enough to be stopped at."""
     folder = tmp_path_factory.mktemp("scores") / "mine"
     write_melodies(folder, range(20))
-    (folder / "zzz.abc").write_text(abc(melody(100, bars=1000)))
+    (folder / "zzz.abc").write_text(abc(melody(100, bars=700)))
     return folder
 
 

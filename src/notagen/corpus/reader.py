@@ -141,8 +141,8 @@ def _piece(name: str, labels: Prompt, tune: Tune) -> Piece:
     header = int(line_starts(encode(text))[0])
     if header > _WIDEST:
         raise UserError(
-            f"too wide: its header of {len(tune.voices)} voices takes {header} patches, and half of "
-            f"the smallest context is {_WIDEST}"
+            f"too wide: its header of {len(tune.voices)} voices takes {header} patches, and half "
+            f"of the smallest context is {_WIDEST}"
         )
     row: Row = {
         "piece": name,

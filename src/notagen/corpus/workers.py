@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from typing import Final, Generic, TypeVar
@@ -164,6 +164,7 @@ def _start_server() -> None:
 
     Ctrl-C reaches all of a terminal's processes; the parent stops its readers.
     """
+    resource_tracker.ensure_running()  # the server would start it, which lets SIGINT in again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # children inherit it
     try:
         forkserver.ensure_running()

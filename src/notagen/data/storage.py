@@ -11,7 +11,6 @@ from types import MappingProxyType
 from typing import Any, Final, TypedDict, get_type_hints
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict, disable_progress_bars, load_from_disk
@@ -190,13 +189,13 @@ def select(rows: Dataset, expression: str) -> Dataset:
     """
     table = rows.remove_columns("text").to_pandas()
     try:
-        chosen = table.eval(expression)
+        chosen = np.asarray(table.eval(expression))
     except Exception as error:  # pandas raises whatever the expression runs into
         raise UserError(
             f"cannot choose pieces by {expression!r}: {_short(error)}; columns are "
             f"{', '.join(table.columns)}"
         ) from error
-    if not (isinstance(chosen, pd.Series) and chosen.dtype == bool):
+    if chosen.dtype != np.bool_ or chosen.shape != (len(table),):
         raise UserError(
             f"cannot choose pieces by {expression!r}, which is not true or false for each; compare "
             "a column with something, as in 'bars > 8' or 'composer == \"Haydn, Joseph\"'"
