@@ -37,7 +37,13 @@ def _iteration_start(iteration: int, first_from: ListConfig) -> ListConfig:
     return OmegaConf.create([f"dpo-{iteration - 1}"]) if iteration > 1 else first_from
 
 
+def _folder_name(path: str) -> str:
+    """The last part of a path or an address, also of ``.`` and ``scores/``."""
+    return (Path(path.rstrip("/")) if "://" in path else Path(path).resolve()).name or "scores"
+
+
 OmegaConf.register_new_resolver("iteration_start", _iteration_start, replace=True)
+OmegaConf.register_new_resolver("folder_name", _folder_name, replace=True)
 
 
 _FORMER: Final = {  # what was each key's name up to version 0.1

@@ -21,13 +21,19 @@ class Prompt(NamedTuple):
     instrumentation: str
 
     def __str__(self) -> str:
-        """The three comment lines that open a piece."""
-        return f"%{self.period}\n%{self.composer}\n%{self.instrumentation}\n"
+        """The three comment lines that open a piece; none of a piece without any label."""
+        return (
+            "" if not any(self) else f"%{self.period}\n%{self.composer}\n%{self.instrumentation}\n"
+        )
 
 
 def save_known(prompts: Iterable[Prompt], weights: Path) -> None:
-    """Write the training prompts of weights to ``prompts.json`` in their folder."""
-    (weights / _FILE).write_text(json.dumps(sorted(set(prompts)), indent=1) + "\n")
+    """Write the training prompts of weights to ``prompts.json`` in their folder.
+
+    Pieces without any label are none to ask for.
+    """
+    labelled = {prompt for prompt in prompts if any(prompt)}
+    (weights / _FILE).write_text(json.dumps(sorted(labelled), indent=1) + "\n")
 
 
 def copy_known(source: Path, weights: Path) -> None:

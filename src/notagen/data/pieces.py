@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 import torch.utils.data
 
-from notagen.errors import UserError
+from notagen.errors import NotationError, UserError
 from notagen.notation import KEYS, Tune, keys_within
 from notagen.patches import Patches, encode, window
 from notagen.prompts import Prompt
@@ -66,7 +66,7 @@ class PieceDataset(torch.utils.data.Dataset[Patches]):
         epoch, index = epoch_and_index
         rng = np.random.default_rng((self.seed, epoch, index))
         row = self.rows[index]
-        tune = Tune.parse(row["text"]).omit_rests()
+        tune = _tune(row)
         if self.transpose != "original":
             tune = tune.transpose(draw_key(tune.key, self.transpose, rng))
         return window(_patches(row, tune, self.prompted), self.patch_length, rng)
@@ -76,10 +76,17 @@ def validation_pieces(
     rows: Sequence[Any], patch_length: int, prompted: bool = False
 ) -> list[Patches]:
     """Pieces for validation, without randomness: in the original key, cut to their beginning."""
-    tunes = (Tune.parse(row["text"]).omit_rests() for row in rows)
-    return [
-        _patches(row, tune, prompted)[:patch_length] for row, tune in zip(rows, tunes, strict=True)
-    ]
+    return [_patches(row, _tune(row), prompted)[:patch_length] for row in rows]
+
+
+def _tune(row: Any) -> Tune:
+    try:
+        return Tune.parse(row["text"]).omit_rests()
+    except NotationError as error:
+        raise UserError(
+            f"piece {row['piece']} of the prepared corpus is no music ({error}); prepare it again "
+            "with overwrite=true"
+        ) from error
 
 
 def prompt_of(row: Any) -> Prompt:

@@ -157,6 +157,8 @@ def _in_measures(score: stream.Stream) -> stream.Score:
     for part in score.parts:
         if not part.hasMeasures():
             part.makeMeasures(inPlace=True)
+    if not any(part.hasMeasures() for part in score.parts):
+        raise ScoreError("it holds no bar of music.")
     return score
 
 
