@@ -9,6 +9,10 @@ from typing import Final
 
 _PR_SET_PDEATHSIG: Final = 1
 
+LOADER_CONTEXT: Final = "fork" if sys.platform == "linux" else None
+"""How loaders are started. A server that forks them, Python's choice from 3.14 on, would die of a
+signal to the group, and they with it."""
+
 
 def end_with_parent(number: int = signal.SIGKILL) -> None:
     """Have the system send this process a signal when the one that started it ends (Linux)."""
