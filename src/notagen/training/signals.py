@@ -30,15 +30,15 @@ def stop_at_once() -> None:
     On the first rank it raises :class:`Stopped`. Other ranks have nothing to say: the system ends
     them, even where they wait for one another.
     """
+    STOP.raised = None
     for number in (*_STOPPING, *_requeueing()):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
             signal.signal(number, _stop if is_first_rank() else signal.SIG_DFL)
 
 
 def _stop(number: int, _: object) -> None:
-    for each in _STOPPING:
-        signal.signal(each, signal.SIG_IGN)  # it ends already
-    raise Stopped(number=number)
+    STOP.raised = Stopped(number=number)
+    raise STOP.raised
 
 
 def _requeueing() -> tuple[int, ...]:
@@ -50,10 +50,12 @@ class StopSignals:
 
     Attributes:
         number: the first signal since :meth:`listen`; 0 for none.
+        raised: what one before that has raised, and a library's callback may have lost.
     """
 
     def __init__(self) -> None:
         self.number = 0
+        self.raised: Stopped | None = None
         self._before: dict[int, Any] = {}
         self._cutting_short = False
 
@@ -62,7 +64,7 @@ class StopSignals:
         if threading.current_thread() is not threading.main_thread():
             return  # a thread gets no signals
         self.forget()
-        self.number = 0
+        self.number, self.raised = 0, None
         for number in (*_STOPPING, *_requeueing()):
             if (before := signal.getsignal(number)) is not signal.SIG_IGN:
                 self._before[number] = before
@@ -115,15 +117,13 @@ def saying_how_to_resume(out: Path, resume: bool | str) -> Iterator[None]:
     """
     try:
         yield
-    except UserError:
-        if _node_is_heard():
-            sys.exit(1)
-        raise
-    except (KeyboardInterrupt, SystemExit) as end:
-        # Lightning answers an interrupt with exit code 1, whatever it was.
-        interrupt = end if isinstance(end, KeyboardInterrupt) else end.__context__
-        if not isinstance(interrupt, KeyboardInterrupt):
+    except BaseException as end:
+        if (interrupt := _interrupt_behind(end)) is None:
+            if isinstance(end, UserError) and _node_is_heard():
+                sys.exit(1)
             raise
+        for each in _STOPPING:
+            signal.signal(each, signal.SIG_IGN)  # it ends already
         number = interrupt.number if isinstance(interrupt, Stopped) else signal.SIGINT
         if not is_first_rank():
             sys.exit(128 + number)
@@ -137,6 +137,12 @@ def saying_how_to_resume(out: Path, resume: bool | str) -> Iterator[None]:
         else:
             how = "there was no checkpoint yet to resume from"
         raise Stopped(f"{stopped}; {how}", number) from None
+
+
+def _interrupt_behind(end: BaseException) -> KeyboardInterrupt | None:
+    if isinstance(end, SystemExit):  # Lightning's answer to an interrupt, whatever it was
+        end = end.__context__ or end
+    return end if isinstance(end, KeyboardInterrupt) else STOP.raised
 
 
 def _node_is_heard() -> bool:
