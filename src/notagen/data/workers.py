@@ -27,5 +27,5 @@ def start_loader(_: int) -> None:
     waits for its batches would fail before it has saved them.
     """
     end_with_parent()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)

@@ -40,6 +40,7 @@ class LastCheckpoint(Checkpoint):
         self.every_n_train_steps = every_n_train_steps
         self.step = 0
         self.validated_step = 0
+        self.listening = False
         self.stopping = 0  # the signal, once all ranks know of it
 
     def state_dict(self) -> dict[str, Any]:
@@ -60,15 +61,9 @@ class LastCheckpoint(Checkpoint):
             if name.startswith("val/")
         }
 
-    def on_fit_start(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
-        """Listen for signals, before the first rank does: what ends it would end this one."""
-        if not trainer.is_global_zero:
-            STOP.listen()
-
     def on_train_start(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
-        """Listen for signals; make up for a validation that the run was stopped in."""
-        if trainer.is_global_zero:
-            STOP.listen()
+        """Make up for a validation that the run was stopped in."""
+        self.listening = False
         self.step = trainer.global_step
         if 0 < self.step != self.validated_step and _validation_is_due(trainer):
             _validate(trainer)
@@ -89,6 +84,8 @@ class LastCheckpoint(Checkpoint):
         self, trainer: L.Trainer, stage: L.LightningModule, batch: Any, index: int
     ) -> None:
         """Stop if the step before was the last: by now its numbers are logged, too."""
+        if not self.listening:
+            self._listen(trainer)
         self._stop(trainer)
 
     def on_validation_start(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
@@ -123,6 +120,18 @@ class LastCheckpoint(Checkpoint):
         """Leave signals to the command again, unless one of them is the reason."""
         if not self.stopping:
             STOP.forget()
+
+    def _listen(self, trainer: L.Trainer) -> None:
+        """Note signals from the first step on: until then there is nothing to finish.
+
+        The first rank does so last: when it finishes a step, no other has been ended in it.
+        """
+        self.listening = True
+        if not trainer.is_global_zero:
+            STOP.listen()
+        trainer.strategy.barrier()
+        if trainer.is_global_zero:
+            STOP.listen()
 
     def _stop(self, trainer: L.Trainer) -> None:
         if self.stopping:

@@ -43,7 +43,7 @@ class Rendezvous(ParallelStrategy):
         try:
             super().setup_environment()
             self._waiting = dist.new_group(backend="gloo", timeout=self.startup_timeout)
-        except RuntimeError as error:
+        except dist.DistError as error:
             raise UserError(
                 f"rank {self.global_rank} waited {self.startup_timeout} for the other ranks of "
                 f"{self.world_size}, which did not start or have ended; the first message among "
@@ -140,7 +140,7 @@ def run_each(command: Sequence[str], number: int) -> int:
 
     Lightning's own launcher starts copies of the process that calls it, of a whole multirun too,
     and kills that process when another rank ends. Here the ranks are alike, in sessions of their
-    own: signals come to this process, which hands each of them on once.
+    own: signals come to this process, which hands them on, once.
 
     Args:
         command: to run, with ``LOCAL_RANK`` in its environment.
@@ -176,7 +176,7 @@ def _ended_together(ranks: Sequence[Popen[bytes]]) -> int:
         if STOP.number and not handed_on:
             handed_on = True
             for rank in ranks:
-                rank.send_signal(STOP.number)
+                rank.send_signal(signal.SIGTERM)  # Ctrl-C is a traceback until they handle it
         if not failed and (failed := next(filter(None, codes), 0)):
             until = time.monotonic() + (_LAST_WORDS if failed > 0 else _UNHEARD)
         time.sleep(_POLL)
@@ -184,7 +184,7 @@ def _ended_together(ranks: Sequence[Popen[bytes]]) -> int:
     if STOP.number and codes[0] != 0:
         if codes[0] is None or codes[0] < 0:
             raise Stopped("stopped while starting", STOP.number)
-        return codes[0]
+        return 128 + STOP.number if codes[0] == 128 + signal.SIGTERM else codes[0]
     if failed < 0:
         raise UserError(
             f"rank {codes.index(failed)} of {len(ranks)} was killed by "
