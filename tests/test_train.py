@@ -218,11 +218,27 @@ def test_a_sweep_leaves_a_table(run, corpus, capfd):
     assert f"table: {table}" in capfd.readouterr().out
 
 
-def test_a_sweep_of_ranks_that_would_copy_it_is_refused(run, corpus):
-    ranks = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
-    with pytest.raises(SystemExit, match=r"cannot start the 2 ranks.*submitit_slurm"):
-        run("train", "-m", *small(corpus, "seed=1,2", *ranks, "trainer.precision=32-true"))
-    assert not Path("runs/default/pretrain").exists()
+def test_validation_goes_by_the_clock(run, corpus):
+    """Every moment; the last checkpoint is whole, and from it training goes on."""
+    clock = [key for key in small(corpus, "~callbacks.sample") if "val_check" not in key]
+    clock.append("trainer.val_check_interval=00:00:00:00")
+    run("train", *clock, "stage.max_steps=2")
+    run("train", *clock, "resume=true")
+    events = EventAccumulator("runs/default/pretrain").Reload()
+    assert [event.step for event in events.Scalars("val/loss")][-1] == 3
+
+
+@pytest.mark.parametrize("off", ["~callbacks.progress", "callbacks.progress=null"])
+def test_without_a_progress_bar_there_is_none(run, corpus, capfd, off):
+    run("train", *small(corpus, "stage.max_steps=1"))
+    assert "Epoch 0 " in capfd.readouterr().out
+    run("train", *small(corpus, "run=bare", "stage.max_steps=1", off))
+    assert "Epoch" not in "".join(capfd.readouterr())
+
+
+def test_no_notice_of_a_small_corpus(run, corpus, recwarn):
+    run("train", *small(corpus, "trainer.log_every_n_steps=10"))
+    assert not [warning for warning in recwarn if "logging interval" in str(warning.message)]
 
 
 def test_bfloat16_trains_and_clips(run, corpus):

@@ -294,4 +294,5 @@ def quiet() -> None:
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning on a newer torch
     warnings.filterwarnings("ignore", message=".*exists and is not empty.*")  # on resuming
+    warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
     warnings.filterwarnings("ignore", message=".*in eval mode at the start.*")  # as stage=dpo wants

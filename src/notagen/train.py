@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from omegaconf import DictConfig
 
+from notagen import atomic
 from notagen.config import announce, build, build_each, command, listed, options, quiet, save
-from notagen.errors import UserError
-from notagen.training import cpu, sweep
+from notagen.errors import Stopped, UserError
+from notagen.training import cpu, signals, sweep
+
+if TYPE_CHECKING:
+    import lightning as L
 
 
 @command("train")
@@ -22,21 +30,61 @@ def main(config: DictConfig) -> float | None:
     if (steps := config.trainer.max_steps) < 1:
         raise UserError(f"stage.max_steps={steps} trains nothing; choose 1 or more")
 
-    cpu.configure()
+    config.out = sweep.job_folder(config.out)
+    signals.stop_at_once()
+    with signals.saying_how_to_resume(Path(config.out), config.resume):
+        if config.trainer.accelerator == "cpu":
+            cpu.configure()
 
+        from notagen.data.workers import end_with_parent
+        from notagen.training import ranks
+
+        quiet()
+        started = ranks.started()
+        trainer = _trainer(config)
+        ranks.check(trainer, started)
+        if ranks.must_be_started(trainer):
+            return sweep.run_on_ranks(trainer, Path(config.out), _exported(config))
+        if "LOCAL_RANK" in os.environ:
+            end_with_parent(signal.SIGTERM)
+        with atomic.locked(Path(config.out)) if trainer.is_global_zero else nullcontext():
+            return _train(config, trainer)
+
+
+def _trainer(config: DictConfig) -> L.Trainer:
+    from lightning.pytorch.callbacks import ProgressBar
+
+    callbacks = build_each(config.callbacks)
+    trainer: L.Trainer = build(
+        config.trainer,
+        logger=build_each(config.logger),
+        callbacks=callbacks,
+        # Lightning adds a bar of its own where there is none
+        enable_progress_bar=any(isinstance(each, ProgressBar) for each in callbacks),
+    )
+    # Lightning's handlers of signals would talk to other ranks from within a signal.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    return trainer
+
+
+def _exported(config: DictConfig) -> Literal["best", "last"]:
+    which: Literal["best", "last"] = config.stage.get("export", "best")
+    return which
+
+
+def _train(config: DictConfig, trainer: L.Trainer) -> float | None:
     import lightning as L
 
     from notagen.training.run import Run
 
     start = {"resume": config.resume, "init_from": config.init_from}
-    config.out = sweep.job_folder(config.out)
     run = Run.open(Path(config.out), **start, starts_from=listed(config.stage.starts_from))
     if run.complete:
-        print(f"{config.stage.name} is complete: {run.out / 'model'} (resume=true trains on)")
+        if trainer.is_global_zero:
+            print(f"{config.stage.name} is complete: {run.out / 'model'} (resume=true trains on)")
         return None
     config.init_from = run.start  # known from here on, also to stage.data and in config.yaml
 
-    quiet()
     L.seed_everything(config.seed, verbose=False)
     model = build(config.model, "name")
     run.load_start(model, options("model"))
@@ -49,12 +97,6 @@ def main(config: DictConfig) -> float | None:
         schedule=build(config.schedule),
     )
     data = build(config.stage.data)
-    trainer = build(
-        config.trainer,
-        logger=build_each(config.logger),
-        callbacks=build_each(config.callbacks),
-    )
-    sweep.check(trainer)
     run.check(stage)
     if trainer.is_global_zero:
         weights = list(model.parameters())
@@ -77,7 +119,9 @@ def main(config: DictConfig) -> float | None:
         trainer.fit(stage, data, ckpt_path=run.checkpoint, weights_only=True)
     except FloatingPointError as error:
         return sweep.failed(error, run.out)
-    numbers = run.export(stage, trainer, config.stage.get("export", "best"), data.prompts)
+    if signals.STOP.number:  # after the last step; a resumed run has only to export
+        raise Stopped("stopped after the last step", signals.STOP.number)
+    numbers = run.export(stage, trainer, _exported(config), data.prompts)
     if numbers is None:
         return None
     sweep.record(numbers, run.out)

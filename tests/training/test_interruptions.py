@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -98,31 +96,6 @@ def test_sigterm_saves_the_step_it_is_at(whole, stopped, corpus, tmp_path):
     process.join()
     check_same(tmp_path, whole)
     assert scalars(tmp_path / STAGE, "train/loss") == scalars(whole / STAGE, "train/loss")
-
-
-@pytest.mark.dist
-def test_ranks_that_a_command_started_stop_together(corpus, tmp_path):
-    """The signal reaches the first process alone; both stop after the same step."""
-    ranks = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
-    command = [
-        sys.executable,
-        "-m",
-        "notagen.train",
-        *recipe(corpus, *ranks, "stage.max_steps=9999"),
-    ]
-    # Below those that the system gives to other sockets, of which another test may take one first.
-    environment = {**os.environ, "MASTER_PORT": str(20_000 + os.getpid() % 10_000)}
-    with subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        while process.poll() is None and not (tmp_path / LAST).exists():
-            time.sleep(0.01)
-        process.send_signal(signal.SIGTERM)
-        printed, _ = process.communicate()
-    assert process.returncode == 128 + signal.SIGTERM, printed
-    assert max(scalars(tmp_path / STAGE, "train/loss")) == reached(tmp_path / LAST) - 1
-    assert printed.count("train:") == 1, "one rank speaks for both"
-    assert "2 x CPUAccelerator" in printed
 
 
 def test_a_write_that_is_cut_off_leaves_the_one_before(tmp_path):

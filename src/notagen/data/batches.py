@@ -11,6 +11,7 @@ import torch.utils.data
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from notagen.data.workers import LOADER_CONTEXT, start_loader
 from notagen.errors import UserError
 from notagen.patches import Patches
 
@@ -116,6 +117,8 @@ class PieceLoader(DataLoader[Any]):
             num_workers=workers,
             collate_fn=collate,
             persistent_workers=workers > 0,
+            worker_init_fn=start_loader,
+            multiprocessing_context=LOADER_CONTEXT if workers else None,
         )
         self.batches = batches
         self.handed_out = 0

@@ -274,6 +274,7 @@ class Iteration:
                 step()
             except UserError as error:
                 problem = str(error)
+        trainer.strategy.barrier()  # a broadcast would not wait for hours
         if (problem := trainer.strategy.broadcast(problem)) is not None:
             raise UserError(problem)
 

@@ -1,4 +1,4 @@
-"""Callbacks that log throughput, memory, gradient norm and per-collection loss."""
+"""Callbacks that log throughput, memory, gradients and per-collection loss; a progress bar."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import RichProgressBar
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 from torch.nn.utils import get_total_norm
@@ -163,3 +164,10 @@ class PrintMetrics(L.Callback):
             if name in trainer.callback_metrics
         )
         print(f"step {trainer.global_step}/{trainer.max_steps}: {', '.join(numbers)}", flush=True)
+
+
+class ProgressBar(RichProgressBar):
+    """Lightning's, without a number of epochs: training counts steps."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return f"Epoch {current_epoch}".ljust(len(self.validation_description))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -11,26 +9,26 @@ from typing import Any, Final
 
 import lightning as L
 import torch
+import torch.distributed as dist
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 
 from notagen.atomic import replacing
-from notagen.errors import UserError
+from notagen.errors import Stopped, UserError
 from notagen.model.weights import read_checkpoint
+from notagen.training.signals import STOP
 
-TERMINATED: Final = 128 + signal.SIGTERM
-"""Exit code of a run that was told to stop: 143, as of any process that SIGTERM ends."""
 _NEEDED: Final = {"state_dict", "loops", "lr_schedulers"}
 
 
 class LastCheckpoint(Checkpoint):
     """Writes ``last.ckpt`` now and then, around every validation, and when told to stop.
 
-    On SIGTERM, which clusters send before they take a machine back, the step is finished, the
-    checkpoint written, and the process ends with exit code 143. Lightning's own handler talks to
+    On SIGTERM, which clusters send before they take a machine back, and on Ctrl-C, the step is
+    finished, the checkpoint written, and :class:`Stopped` raised. Lightning's own handler talks to
     the other ranks from within the signal, where they may be in the middle of something else;
-    here all ranks agree between two steps. Its handler for SLURM's own requeueing stays.
+    here all ranks agree between two steps.
 
     Args:
         dirpath: folder of checkpoints.
@@ -42,8 +40,8 @@ class LastCheckpoint(Checkpoint):
         self.every_n_train_steps = every_n_train_steps
         self.step = 0
         self.validated_step = 0
-        self.told_to_stop = False  # this rank
-        self.stopping = False  # all ranks, once they are between two steps
+        self.listening = False
+        self.stopping = 0  # the signal, once all ranks know of it
 
     def state_dict(self) -> dict[str, Any]:
         """At which step validation was last complete."""
@@ -64,10 +62,9 @@ class LastCheckpoint(Checkpoint):
         }
 
     def on_train_start(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
-        """Listen for SIGTERM; make up for a validation that the run was stopped in."""
+        """Make up for a validation that the run was stopped in."""
+        self.listening = False
         self.step = trainer.global_step
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, lambda *_: self._on_sigterm(trainer))
         if 0 < self.step != self.validated_step and _validation_is_due(trainer):
             _validate(trainer)
 
@@ -78,7 +75,7 @@ class LastCheckpoint(Checkpoint):
         if trainer.global_step == self.step:
             return  # gradients are being accumulated: there is nothing whole to save
         self.step = trainer.global_step
-        self.stopping = self._ranks_agree_to_stop(trainer)
+        self.stopping = _agreed(trainer)
         regular = self.step % self.every_n_train_steps == 0 or self.step == trainer.max_steps
         if self.stopping or regular or _validation_is_due(trainer):
             self._save(trainer)
@@ -87,38 +84,76 @@ class LastCheckpoint(Checkpoint):
         self, trainer: L.Trainer, stage: L.LightningModule, batch: Any, index: int
     ) -> None:
         """Stop if the step before was the last: by now its numbers are logged, too."""
-        if self.stopping:
-            raise SystemExit(TERMINATED)
+        if not self.listening:
+            self._listen(trainer)
+        self._stop(trainer)
+
+    def on_validation_start(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
+        """Save where validation goes by the clock, and the step before could not know of it."""
+        if not trainer.sanity_checking and trainer.val_check_batch is None:
+            self._save(trainer)
 
     def on_validation_batch_end(
         self, trainer: L.Trainer, stage: L.LightningModule, *batch: Any
     ) -> None:
         """Stop if told to; the step before this validation is saved."""
-        if not trainer.sanity_checking and self._ranks_agree_to_stop(trainer):
-            raise SystemExit(TERMINATED)
+        if not trainer.sanity_checking:
+            self.stopping = self.stopping or _agreed(trainer)
+            self._stop(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
-        """Save what is now the best, too."""
-        if not trainer.sanity_checking:
-            self.validated_step = trainer.global_step
-            self._save(trainer)
+        """Save what is now the best, too; if told to stop, validate again when going on."""
+        if trainer.sanity_checking:
+            return
+        self.stopping = _agreed(trainer)
+        self._stop(trainer)
+        self.validated_step = trainer.global_step
+        self._save(trainer)
+
+    def on_fit_end(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
+        """Leave signals to the command again."""
+        STOP.forget()
+
+    def on_exception(
+        self, trainer: L.Trainer, stage: L.LightningModule, exception: BaseException
+    ) -> None:
+        """Leave signals to the command again, unless one of them is the reason."""
+        if not self.stopping:
+            STOP.forget()
+
+    def _listen(self, trainer: L.Trainer) -> None:
+        """Note signals from the first step on: until then there is nothing to finish.
+
+        The first rank does so last: when it finishes a step, no other has been ended in it.
+        """
+        self.listening = True
+        if not trainer.is_global_zero:
+            STOP.listen()
+        trainer.strategy.barrier()
+        if trainer.is_global_zero:
+            STOP.listen()
+
+    def _stop(self, trainer: L.Trainer) -> None:
+        if self.stopping:
+            raise Stopped(f"stopped at step {trainer.global_step}", self.stopping)
 
     def _save(self, trainer: L.Trainer) -> None:
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
             trainer.save_checkpoint(self.path, weights_only=False)
 
-    def _on_sigterm(self, trainer: L.Trainer) -> None:
-        self.told_to_stop = True
-        if trainer.validating and trainer.world_size == 1:
-            raise SystemExit(TERMINATED)  # the step before is saved, and a sample may take minutes
 
-    def _ranks_agree_to_stop(self, trainer: L.Trainer) -> bool:
-        return trainer.strategy.reduce_boolean_decision(self.told_to_stop, all=False)
+def _agreed(trainer: L.Trainer) -> int:
+    """The signal that any of the ranks was told to stop by; 0 for none."""
+    told = torch.tensor(STOP.number, device=trainer.strategy.root_device)
+    if dist.is_initialized():
+        dist.all_reduce(told, dist.ReduceOp.MAX)
+    return int(told)
 
 
 def _validation_is_due(trainer: L.Trainer) -> bool:
-    """True if a validation follows the current batch."""
-    assert trainer.val_check_batch is not None  # it is where validation goes by the clock
+    """True if a validation follows the current batch; by the clock it is not known to."""
+    if trainer.val_check_batch is None:
+        return False
     return (trainer.fit_loop.total_batch_idx + 1) % trainer.val_check_batch == 0
 
 

@@ -16,12 +16,13 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
 from notagen.model.notagen import NotaGen
+from notagen.training.ranks import Rendezvous
 
 BF16_MIXED = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
 """Weights are sent and used in bfloat16, and kept, like sums of gradients, in float32."""
 
 
-class FullySharded(ModelParallelStrategy):
+class FullySharded(Rendezvous, ModelParallelStrategy):
     """Every rank holds a share of weights, gradients and optimizer state, and its own batches.
 
     Lightning's own takes a node for one data-parallel rank: with its defaults all devices of a
@@ -30,12 +31,14 @@ class FullySharded(ModelParallelStrategy):
     Args:
         save_distributed_checkpoint: write a checkpoint as a folder with one file per rank, for
             which no rank must hold the whole; else as the one file of other strategies.
-        timeout: how long a rank waits for another.
+        startup_timeout: how long a rank waits for others to start.
+        timeout: how long it waits for others in a step.
     """
 
     def __init__(
         self,
         save_distributed_checkpoint: bool = False,
+        startup_timeout: timedelta = timedelta(minutes=1),
         timeout: timedelta | None = default_pg_timeout,
     ) -> None:
         super().__init__(
@@ -43,6 +46,7 @@ class FullySharded(ModelParallelStrategy):
             save_distributed_checkpoint=save_distributed_checkpoint,
             timeout=timeout,
         )
+        self.startup_timeout = startup_timeout
 
     def setup_environment(self) -> None:
         """Start the ranks' communication; the number of devices is known by now."""

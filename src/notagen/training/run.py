@@ -131,13 +131,17 @@ class Run:
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             print("one step of everything ran; nothing was kept")
             return None
-        folder = self.out / "checkpoints"
-        best, last = folder / "best.ckpt", folder / "last.ckpt"
-        kept = best if which == "best" and best.exists() else last
+        kept = exported(self.out, which)
         stage.export(kept, self.out / "model")
         save_known(prompts, self.out / "model")
         print(f"weights in {self.out / 'model'}; curves: tensorboard --logdir {self.out}")
         return checkpoints.numbers(kept)
+
+
+def exported(out: Path, which: Literal["best", "last"]) -> Path:
+    """The checkpoint whose weights become ``model/``: the last where there is no best."""
+    best, last = (out / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
+    return best if which == "best" and best.exists() else last
 
 
 def _predecessor(out: Path, starts_from: Sequence[str]) -> str | None:
