@@ -6,7 +6,18 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from notagen.config import announce, build, build_each, command, listed, options, quiet, save
+from notagen.config import (
+    announce,
+    build,
+    build_each,
+    command,
+    listed,
+    options,
+    plain,
+    quiet,
+    save,
+    saved,
+)
 from notagen.errors import UserError
 from notagen.training import cpu, sweep
 
@@ -26,6 +37,7 @@ def main(config: DictConfig) -> float | None:
 
     import lightning as L
 
+    from notagen.training.loggers import log_result, log_settings
     from notagen.training.run import Run
 
     start = {"resume": config.resume, "init_from": config.init_from}
@@ -34,27 +46,31 @@ def main(config: DictConfig) -> float | None:
     if run.complete:
         print(f"{config.stage.name} is complete: {run.out / 'model'} (resume=true trains on)")
         return None
-    config.init_from = run.start  # known from here on, also to stage.data and in config.yaml
 
     quiet()
-    L.seed_everything(config.seed, verbose=False)
-    model = build(config.model, "name")
-    run.load_start(model, options("model"))
-    if "adapter" in config:
-        model.adapt(build(config.adapter))
-    stage = build(
-        config.stage.module,
-        model=model,
-        optimizer=build(config.optimizer),
-        schedule=build(config.schedule),
-    )
-    data = build(config.stage.data)
+    schedule = build(config.schedule)
     trainer = build(
         config.trainer,
         logger=build_each(config.logger),
         callbacks=build_each(config.callbacks),
     )
     sweep.check(trainer)
+    if run.checkpoint is None:
+        config.init_from = run.start  # known from here on, also to stage.data and in config.yaml
+    else:
+        begun = saved(run.out / "config.yaml")
+        config.init_from = config.init_from or begun.get("init_from")
+        run.check_settings(begun, config, trainer.world_size, schedule)
+
+    L.seed_everything(config.seed, verbose=False)
+    model = build(config.model, "name")
+    run.load_start(model, options("model"))
+    if "adapter" in config:
+        model.adapt(build(config.adapter))
+    stage = build(
+        config.stage.module, model=model, optimizer=build(config.optimizer), schedule=schedule
+    )
+    data = build(config.stage.data)
     run.check(stage)
     if trainer.is_global_zero:
         weights = list(model.parameters())
@@ -73,6 +89,7 @@ def main(config: DictConfig) -> float | None:
             },
         )
         save(config, run.out / "config.yaml")
+        log_settings(trainer.loggers, plain(config))
     try:
         trainer.fit(stage, data, ckpt_path=run.checkpoint, weights_only=True)
     except FloatingPointError as error:
@@ -81,7 +98,10 @@ def main(config: DictConfig) -> float | None:
     if numbers is None:
         return None
     sweep.record(numbers, run.out)
-    return numbers.get(getattr(trainer.checkpoint_callback, "monitor", ""))
+    compared = numbers.get(getattr(trainer.checkpoint_callback, "monitor", ""))
+    if compared is not None:
+        log_result(trainer.loggers, compared, int(numbers["steps"]))
+    return compared
 
 
 if __name__ == "__main__":
