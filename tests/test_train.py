@@ -63,7 +63,7 @@ def test_resume_goes_on_with_the_same_batches(run, corpus, stop, workers):
 
 def test_resume_with_another_batch_size_is_refused(run, corpus):
     run("train", *small(corpus, "run=sizes", "stage.max_steps=2"))
-    with pytest.raises(SystemExit, match="batch_size 2"):
+    with pytest.raises(SystemExit, match="batch_size=2"):
         run("train", *small(corpus, "run=sizes", "stage.data.batch_size=1", "resume=true"))
 
 
@@ -106,7 +106,7 @@ def test_iterations_are_counted_from_one(run):
 
 def test_stages_follow_one_another(run, corpus):
     """pretrain, then finetune: found by itself, conditioned, starting from its weights."""
-    with pytest.raises(SystemExit, match="goes on from other weights"):
+    with pytest.raises(SystemExit, match="starts from other weights"):
         run("train", *small(corpus, "stage=finetune", "run=chain"))
     run("train", *small(corpus, "run=chain"))
     still = ("optimizer.lr=0.0", "optimizer.weight_decay=0.0")

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, ListConfig, MissingMandatoryValue, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 from yaml import YAMLError
 
+from notagen.atomic import replacing
 from notagen.errors import Stopped, UserError
 
 _PACKAGE = Path(__file__).parent
@@ -261,8 +262,8 @@ def options(group: str) -> dict[str, dict[str, Any]]:
 
 def save(config: DictConfig, path: Path) -> None:
     """Write the composed, resolved configuration as YAML."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(OmegaConf.to_yaml(config, resolve=True))
+    with replacing(path) as unfinished:
+        unfinished.write_text(OmegaConf.to_yaml(config, resolve=True))
 
 
 def saved(path: Path) -> dict[str, Any]:

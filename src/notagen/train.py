@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Literal
 from omegaconf import DictConfig
 
 from notagen import atomic
-from notagen.config import announce, build, build_each, command, listed, options, quiet, save
+from notagen.config import (
+    announce,
+    build,
+    build_each,
+    command,
+    listed,
+    options,
+    plain,
+    quiet,
+    save,
+    saved,
+)
 from notagen.errors import Stopped, UserError
 from notagen.training import cpu, signals, sweep
 
@@ -75,6 +86,7 @@ def _exported(config: DictConfig) -> Literal["best", "last"]:
 def _train(config: DictConfig, trainer: L.Trainer) -> float | None:
     import lightning as L
 
+    from notagen.training.loggers import log_result, log_settings
     from notagen.training.run import Run
 
     start = {"resume": config.resume, "init_from": config.init_from}
@@ -83,7 +95,14 @@ def _train(config: DictConfig, trainer: L.Trainer) -> float | None:
         if trainer.is_global_zero:
             print(f"{config.stage.name} is complete: {run.out / 'model'} (resume=true trains on)")
         return None
-    config.init_from = run.start  # known from here on, also to stage.data and in config.yaml
+
+    schedule = build(config.schedule)
+    if run.checkpoint is None:
+        config.init_from = run.start  # known from here on, also to stage.data and in config.yaml
+    else:
+        begun = saved(run.out / "config.yaml")
+        config.init_from = config.init_from or begun.get("init_from")
+        run.check_settings(begun, config, trainer.world_size, schedule)
 
     L.seed_everything(config.seed, verbose=False)
     model = build(config.model, "name")
@@ -91,10 +110,7 @@ def _train(config: DictConfig, trainer: L.Trainer) -> float | None:
     if "adapter" in config:
         model.adapt(build(config.adapter))
     stage = build(
-        config.stage.module,
-        model=model,
-        optimizer=build(config.optimizer),
-        schedule=build(config.schedule),
+        config.stage.module, model=model, optimizer=build(config.optimizer), schedule=schedule
     )
     data = build(config.stage.data)
     run.check(stage)
@@ -115,6 +131,7 @@ def _train(config: DictConfig, trainer: L.Trainer) -> float | None:
             },
         )
         save(config, run.out / "config.yaml")
+        log_settings(trainer.loggers, plain(config))
     try:
         trainer.fit(stage, data, ckpt_path=run.checkpoint, weights_only=True)
     except FloatingPointError as error:
@@ -125,7 +142,10 @@ def _train(config: DictConfig, trainer: L.Trainer) -> float | None:
     if numbers is None:
         return None
     sweep.record(numbers, run.out)
-    return numbers.get(getattr(trainer.checkpoint_callback, "monitor", ""))
+    compared = numbers.get(getattr(trainer.checkpoint_callback, "monitor", ""))
+    if compared is not None:
+        log_result(trainer.loggers, compared, int(numbers["steps"]))
+    return compared
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any, Final, Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 import torch.utils.data
+from datasets import Dataset
 
 from notagen.errors import NotationError, UserError
 from notagen.notation import KEYS, Tune, keys_within
@@ -18,6 +20,7 @@ Transpose = Literal["all", "near", "original"]
 ``near``: within three semitones, nearer ones more often (fine-tuning as published).
 ``original``: as written (NotaGen-X)."""
 
+_CHARACTERS_PER_PATCH: Final = 11  # on average: a patch ends with its bar
 _NEAR: Final = 3  # semitones; a key d semitones away has weight 4 - |d|
 # Of two enharmonic keys, the one with fewer accidentals is more likely.
 _SPELLING: Final = {"Db": 0.8, "C#": 0.2, "B": 0.8, "Cb": 0.2, "F#": 0.5, "Gb": 0.5}
@@ -72,11 +75,51 @@ class PieceDataset(torch.utils.data.Dataset[Patches]):
         return window(_patches(row, tune, self.prompted), self.patch_length, rng)
 
 
+class FixedPieces(Sequence[Patches]):
+    """Pieces for validation, without randomness: in the original key, cut to their beginning.
+
+    Each is encoded when it is asked for.
+
+    Args:
+        rows, patch_length, prompted: as in :class:`PieceDataset`.
+    """
+
+    def __init__(self, rows: Sequence[Any], patch_length: int, prompted: bool = False) -> None:
+        self.rows = rows
+        self.patch_length = patch_length
+        self.prompted = prompted
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Patches:  # type: ignore[override]  # no slices
+        row = self.rows[index]
+        return _patches(row, _tune(row), self.prompted)[: self.patch_length]
+
+
 def validation_pieces(
     rows: Sequence[Any], patch_length: int, prompted: bool = False
 ) -> list[Patches]:
-    """Pieces for validation, without randomness: in the original key, cut to their beginning."""
-    return [_patches(row, _tune(row), prompted)[:patch_length] for row in rows]
+    """All of :class:`FixedPieces` at once."""
+    return [FixedPieces([row], patch_length, prompted)[0] for row in rows]
+
+
+def column(rows: Dataset, name: str) -> list[Any]:
+    """A column of rows of a prepared corpus, of which nothing else is read."""
+    values: list[Any] = rows.select_columns([name])[:][name]
+    return values
+
+
+def prompts_of(rows: Dataset) -> list[Prompt]:
+    """Labels of each row, of which nothing else is read."""
+    labels = (column(rows, name) for name in Prompt._fields)
+    return [Prompt(*each) for each in zip(*labels, strict=True)]
+
+
+def estimated_patches(rows: Dataset, patch_length: int) -> npt.NDArray[np.int64]:
+    """About how many patches each piece has, at most ``patch_length``; int64 [rows]."""
+    characters = np.array(column(rows, "characters"), dtype=np.int64)
+    return (characters // _CHARACTERS_PER_PATCH).clip(1, patch_length)
 
 
 def _tune(row: Any) -> Tune:

@@ -50,6 +50,29 @@ class BitsPerCharacter(Metric):
         return bits_per_character(self.nats, self.characters)
 
 
+class MeanLoss(Metric):
+    """Mean negative log-likelihood of a predicted id, in nats, over batches and ranks."""
+
+    higher_is_better = False
+    full_state_update = False
+    nats: Tensor
+    n_predicted: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("nats", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("n_predicted", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, nll: Tensor, n_predicted: Tensor) -> None:
+        """Add the negative log-likelihood of ids, in nats, and how many count."""
+        self.nats += nll.detach().sum(dtype=torch.float64)
+        self.n_predicted += n_predicted
+
+    def compute(self) -> Tensor:
+        """The mean so far, a scalar."""
+        return (self.nats / self.n_predicted).float()
+
+
 class Likelihood(NamedTuple):
     """Loss and bits per character of a list of pieces; NaN if it is empty.
 

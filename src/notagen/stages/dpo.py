@@ -15,7 +15,8 @@ from torch.utils.data import DataLoader
 
 from notagen.data import storage
 from notagen.data.batches import Batch, Pairs, PieceLoader, ShuffledBatches, pack
-from notagen.data.pieces import prompt_of, validation_pieces
+from notagen.data.pieces import FixedPieces, prompts_of
+from notagen.data.validation import fixed_loader, subset
 from notagen.dpo.iteration import Iteration
 from notagen.dpo.loss import LossName, Preference, preference_loss
 from notagen.dpo.pairs import Pair, PreferencePairs
@@ -178,6 +179,7 @@ class DPOData(L.LightningDataModule):
         batch_size: pairs a step on each rank.
         seed: of the order of the pairs.
         where: which pieces of the corpus, as in pre-training.
+        validation_pieces: at most so many real pieces are validated on; None for all.
     """
 
     def __init__(
@@ -188,6 +190,7 @@ class DPOData(L.LightningDataModule):
         batch_size: int,
         seed: int,
         where: str | None = None,
+        validation_pieces: int | None = None,
     ) -> None:
         super().__init__()
         self.iteration = iteration
@@ -197,13 +200,14 @@ class DPOData(L.LightningDataModule):
         self.batch_size = batch_size
         self.seed = seed
         self.where = where
+        self.validation_pieces = validation_pieces
         self.pieces: dict[int, Patches] = {}
         self.policy_hash = ""
 
     @property
     def prompts(self) -> list[Prompt]:
         """Prompts of the real training pieces; empty for a policy without prompts."""
-        return [prompt_of(row) for row in self._real("train")] if self.iteration.prompted else []
+        return prompts_of(self._real("train")) if self.iteration.prompted else []
 
     def setup(self, stage: str | None = None) -> None:
         """Run the iteration up to training, and make the pairs; to validate, do neither.
@@ -218,7 +222,7 @@ class DPOData(L.LightningDataModule):
         resumed = self.trainer.ckpt_path is not None
         if resumed and not (self.path / "preferences.parquet").is_file():
             raise UserError(
-                f"{self.path} has a checkpoint and no preferences.parquet to go on with; remove "
+                f"{self.path} has a checkpoint and no preferences.parquet to resume with; remove "
                 "the folder, or name another run (run=NAME)"
             )
         self.iteration.run(policy, self.trainer)
@@ -273,12 +277,13 @@ class DPOData(L.LightningDataModule):
         )
         return PieceLoader(self.pairs, batches, workers=0, collate=self._collate)
 
-    def val_dataloader(self) -> DataLoader[Patches]:
-        """Real music, always the same."""
-        held_out = validation_pieces(
-            self._real("validation"), self.patch_length, self.iteration.prompted
-        )
-        return DataLoader(held_out, batch_size=self.batch_size, collate_fn=pack)  # type: ignore[arg-type]
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Real music, always the same, dealt to the ranks."""
+        assert self.trainer is not None
+        rows = subset(self._real("validation"), self.validation_pieces)
+        pieces = FixedPieces(rows, self.patch_length, self.iteration.prompted)
+        ranks = self.trainer.global_rank, self.trainer.world_size
+        return fixed_loader(rows, pieces, self.patch_length, *ranks)
 
     def _collate(self, pairs: Sequence[Pair]) -> Pairs:
         numbers = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
