@@ -80,7 +80,7 @@ def test_an_iteration_leaves_its_artifacts(whole):
         [expected] = policy.log_prob([encode(row["text"])[:128]]).tolist()
         assert reference[row["number"]] == pytest.approx(expected, rel=1e-5)
     page = (whole / "report.md").read_text()
-    assert "| policy | pieces | score | judge |" in page
+    assert page.startswith("| policy ")
     assert "Highest score" in page
     assert load(str(whole / "model")).config.hidden_size == 64
 
@@ -133,9 +133,9 @@ def test_evaluate_adds_the_row_of_the_last_policy(whole, folder, corpus, rows, c
         f"out={out}",
     )
     assert json.loads((out / "report.json").read_text())["policy"].endswith("dpo-1/model")
-    table = [line for line in (out / "report.md").read_text().splitlines() if "/model |" in line]
-    assert ["finetune" in table[0], "dpo-1" in table[1]] == [True, True]
-    assert table[1] in capsys.readouterr().out
+    table, _, _ = (out / "report.md").read_text().partition("\n\n")
+    assert table.splitlines()[0].split() == ["|", "policy", "|", "finetune", "|", "dpo-1", "|"]
+    assert table in capsys.readouterr().out
     assert not (out / "preferences.parquet").exists()
     shutil.rmtree(out)
 
@@ -166,7 +166,7 @@ def test_an_iteration_without_the_one_before_says_so(whole, folder, corpus):
 def test_other_settings_are_refused_by_name(whole, folder, corpus):
     (whole.parent / "dpo-2").mkdir(exist_ok=True)
     (whole.parent / "dpo-2/settings.json").write_text((whole / "settings.json").read_text())
-    with pytest.raises(SystemExit, match=r"begun with policy=.*finetune.*cannot go on with"):
+    with pytest.raises(SystemExit, match=r"begun with policy=.*finetune.*cannot continue with"):
         train(*overrides(folder, corpus, "one", "iteration=2"))
 
 
