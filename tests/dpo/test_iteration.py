@@ -151,13 +151,6 @@ def test_a_dry_run_keeps_its_pieces_and_no_weights(folder, corpus, rows, capsys)
     assert not (out / "model").exists()
 
 
-def test_pieces_to_validate_with_are_asked_for_first(folder, corpus):
-    start = f"init_from={folder}/runs/one/finetune/model"
-    with pytest.raises(SystemExit, match="no validation piece with voices == 77"):
-        train(*overrides(folder, corpus, "lost", start, "stage.data.where='voices == 77'"))
-    assert not (folder / "runs/lost/dpo-1/samples").exists()
-
-
 def test_an_iteration_without_the_one_before_says_so(whole, folder, corpus):
     with pytest.raises(SystemExit, match=r"dpo-3 goes on from other weights.*dpo-2"):
         train(*overrides(folder, corpus, "one", "iteration=3"))
