@@ -6,7 +6,17 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from notagen.config import announce, build, build_each, command, listed, options, quiet, save
+from notagen.config import (
+    announce,
+    build,
+    build_each,
+    chosen,
+    command,
+    listed,
+    options,
+    quiet,
+    save,
+)
 from notagen.errors import UserError
 from notagen.training import cpu, sweep
 
@@ -38,6 +48,7 @@ def main(config: DictConfig) -> float | None:
 
     quiet()
     L.seed_everything(config.seed, verbose=False)
+    as_start = run.start is not None and _take_size(config.model, run.start)
     model = build(config.model, "name")
     run.load_start(model, options("model"))
     if "adapter" in config:
@@ -58,17 +69,18 @@ def main(config: DictConfig) -> float | None:
     run.check(stage)
     if trainer.is_global_zero:
         weights = list(model.parameters())
+        size = f"{config.model.name} as those weights" if as_start else config.model.name
         trained = sum(weight.numel() for weight in weights if weight.requires_grad)
         announce(
             "train",
             {
                 "stage": config.stage.name,
-                "model": f"{config.model.name}, {sum(weight.numel() for weight in weights):,} "
-                f"parameters, {trained:,} trained",
+                "from": run.source,
+                "model": f"{size}, {sum(weight.numel() for weight in weights):,} parameters, "
+                f"{trained:,} trained",
                 "corpus": config.corpus.prepared,
                 "steps": config.trainer.max_steps,
                 "devices": f"{trainer.world_size} x {type(trainer.accelerator).__name__}",
-                "from": run.source,
                 "out": run.out,
             },
         )
@@ -82,6 +94,29 @@ def main(config: DictConfig) -> float | None:
         return None
     sweep.record(numbers, run.out)
     return numbers.get(getattr(trainer.checkpoint_callback, "monitor", ""))
+
+
+def _take_size(model: DictConfig, start: str) -> bool:
+    """Make a model as large as the weights it starts from, unless its size was chosen.
+
+    Args:
+        model: node ``model``; changed in place.
+        start: name of the weights.
+
+    Returns:
+        Whether it was changed.
+    """
+    from notagen.model import weights
+
+    sizes = options("model")
+    default = sizes.get(model.name, {})
+    if chosen("model") or any(model.get(key) != default.get(key) for key in weights.SIZES):
+        return False
+    fitting = weights.fitting(weights.load(start), sizes)
+    if not fitting or model.name in fitting:
+        return False
+    model.update({key: sizes[fitting[0]][key] for key in ("name", *weights.SIZES)})
+    return True
 
 
 if __name__ == "__main__":

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Final, Literal, NamedTuple, get_args
+from typing import Any, Final, Literal, NamedTuple
 
 import torch.utils.data
-
-from notagen.errors import UserError
 
 Pairing = Literal["within", "across"]
 """``within``: pairs of pieces with the same prompt. ``across``: any chosen with any rejected, as
@@ -29,26 +27,12 @@ class PairSettings:
         max_misaligned: fraction of bars misaligned in the first draft above which a piece is not
             chosen; matters with ``sampling.align=enforce`` only, since others are excluded anyway.
         pairing: see :data:`Pairing`.
-
-    Raises:
-        UserError: ``fraction`` is none, or ``pairing`` is unknown.
     """
 
     fraction: float
     max_similarity: float
     max_misaligned: float
     pairing: Pairing
-
-    def __post_init__(self) -> None:
-        if not 0 < self.fraction < 1:
-            raise UserError(
-                f"preferences.fraction={self.fraction} leaves no pairs; choose one between 0 and 1"
-            )
-        if self.pairing not in get_args(Pairing):
-            raise UserError(
-                f"preferences.pairing={self.pairing} is not known; choose from "
-                f"{', '.join(get_args(Pairing))}"
-            )
 
     def most_pairs(self, prompts: int, per_prompt: int) -> int:
         """Pairs of so many pieces a prompt, if none of them is excluded."""

@@ -17,16 +17,19 @@ def on_first_rank(trainer: L.Trainer, step: Callable[[], T]) -> T:
     """Run a step on the first rank while the others wait; all return what it returns.
 
     Raises:
-        UserError: on the others, where the first raised anything.
+        UserError: on the others, where the first raised an error.
     """
-    found, problem = None, None
+    found, failed = None, None
     if trainer.is_global_zero:
         try:
             found = step()
-        except BaseException as error:  # a signal, too: a rank that waits does not handle its own
-            trainer.strategy.broadcast((None, _sentence(error, rank=0)))
-            raise
+        except Exception as error:
+            failed = error
+    trainer.strategy.barrier()  # a broadcast would not wait for hours
+    problem = None if failed is None else _sentence(failed, 0)
     found, problem = trainer.strategy.broadcast((found, problem))
+    if failed is not None:
+        raise failed
     if problem is not None:
         raise UserError(problem)
     return found  # type: ignore[return-value]
@@ -39,22 +42,20 @@ def on_every_rank(trainer: L.Trainer, step: Callable[[], T]) -> T:
         UserError: on those that ran it well, where another raised an error.
     """
     try:
-        found = step()
+        found, failed = step(), None
     except Exception as error:
-        _gathered(trainer, _sentence(error, trainer.global_rank))
-        raise
-    if problems := _gathered(trainer, None):
-        raise UserError(problems[0])
+        failed = error
+    trainer.strategy.barrier()
+    problems = [None if failed is None else _sentence(failed, trainer.global_rank)]
+    if dist.is_initialized():
+        problems *= trainer.world_size
+        dist.all_gather_object(problems, problems[0])
+    if failed is not None:
+        raise failed
+    for problem in problems:
+        if problem is not None:
+            raise UserError(problem)
     return found
-
-
-def _gathered(trainer: L.Trainer, problem: str | None) -> list[str]:
-    """The problems of all ranks."""
-    if not dist.is_initialized():
-        return []
-    problems: list[str | None] = [None] * trainer.world_size
-    dist.all_gather_object(problems, problem)
-    return [each for each in problems if each is not None]
 
 
 def _sentence(error: BaseException, rank: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,20 +26,12 @@ class RolloutSettings:
         min_real: real pieces a prompt must have to be used.
         batch_size: pieces written at a time.
         max_patches: length at which a piece that does not end is stopped, in patches.
-
-    Raises:
-        UserError: one of them is below 1.
     """
 
     per_prompt: int
     min_real: int
     batch_size: int
     max_patches: int
-
-    def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if not isinstance(value, int) or value < 1:
-                raise UserError(f"samples.{name} must be a whole number from 1 on, not {value}")
 
 
 class PromptGroup(NamedTuple):
