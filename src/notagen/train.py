@@ -85,8 +85,9 @@ def main(config: DictConfig) -> float | None:
             },
         )
         save(config, run.out / "config.yaml")
+    trainer.ckpt_path = run.checkpoint  # as an argument of fit it is not known yet in setup()
     try:
-        trainer.fit(stage, data, ckpt_path=run.checkpoint, weights_only=True)
+        trainer.fit(stage, data, weights_only=True)
     except FloatingPointError as error:
         return sweep.failed(error, run.out)
     numbers = run.export(stage, trainer, config.stage.get("export", "best"), data.prompts)

@@ -56,7 +56,9 @@ def again(run, whole, folder, corpus):
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(whole.parent, copy)
     start = f"init_from={folder}/runs/one/finetune/model"
-    return copy / "dpo-1", lambda: run("train", *overrides(folder, corpus, "copy", start))
+    return copy / "dpo-1", lambda *more: run(
+        "train", *overrides(folder, corpus, "copy", start, *more)
+    )
 
 
 def test_what_can_be_made_again_is(again, whole, kind, capfd):
@@ -107,7 +109,7 @@ def test_what_training_began_with_is_not_made_again(again, kind, name):
     shutil.rmtree(out / "model")
     said = rf"{name} is missing or damaged .*; remove .*checkpoints to train from the beginning"
     with pytest.raises(SystemExit, match=said):
-        same_command()
+        same_command("stage.max_steps=6")
 
 
 def test_the_figures_of_an_earlier_iteration_are_named(again, run, folder, corpus, kind):

@@ -168,6 +168,7 @@ class Iteration:
         self, model: NotaGen, prompts: Sequence[PromptGroup], trainer: L.Trainer, min_pairs: int
     ) -> None:
         """Check what would fail after hours of sampling; then keep the settings."""
+        earlier(self.out, self.number)
         per_prompt = self.samples.per_prompt
         pairs = self.preferences.most_pairs(len(prompts), per_prompt)
         if pairs < min_pairs:
