@@ -204,10 +204,9 @@ class Iteration:
         rank, ranks = trainer.global_rank, trainer.world_size
         folder = self.out / "samples"
         each = _each(prompts, self.samples.per_prompt)
-        journal = SampleJournal(folder / f"rank-{rank}.jsonl")
-        trainer.strategy.barrier()  # each rank has cut its own half-written line
-        done = {sample.number for sample in read_samples(folder)}
-        trainer.strategy.barrier()  # before any rank adds to what another counts
+        # All cut their half-written lines before any counts pieces, and count before any adds one.
+        journal = on_every_rank(trainer, lambda: SampleJournal(folder / f"rank-{rank}.jsonl"))
+        done = on_every_rank(trainer, lambda: {sample.number for sample in read_samples(folder)})
         share = write_share(
             model,
             each,
