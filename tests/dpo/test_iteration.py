@@ -115,6 +115,25 @@ def test_killed_in_sampling_scoring_and_training_it_ends_with_the_same(whole, fo
         assert torch.equal(weight, found[name]), name
 
 
+def test_several_iterations_restart_where_they_were(folder, corpus, rows, capsys):
+    for number in (1, 2):
+        give_samples(rows, folder / f"runs/many/dpo-{number}")
+    shutil.copytree(folder / "runs/one/finetune", folder / "runs/many/finetune")
+    keys = ("-m", *overrides(folder, corpus, "many"), "iteration=1,2")
+    train(*keys)
+    second = folder / "runs/many/dpo-2"
+    expected = load(str(second / "model")).state_dict()
+    for name in ("model", "checkpoints"):
+        shutil.rmtree(second / name)
+    capsys.readouterr()
+    train(*keys)
+    printed = capsys.readouterr().out
+    assert "dpo-1 is complete" in printed
+    assert "pieces by" not in printed, "the second has its pieces, too"
+    for name, weight in load(str(second / "model")).state_dict().items():
+        assert torch.equal(weight, expected[name]), name
+
+
 def test_evaluate_adds_the_row_of_the_last_policy(whole, folder, corpus, rows, capsys, run):
     out = folder / "runs/one/dpo-2"
     give_samples(rows, out)
