@@ -86,7 +86,9 @@ def test_what_it_cannot_do_is_said(run, corpus, key, said):
 
 def test_a_projection_that_cannot_be_fitted_is_fitted_again(run, corpus):
     here = (*SMALL, f"corpus.prepared={corpus}", "run=thin", "stage.max_steps=1")
-    with pytest.raises(SystemExit, match=r"with shrinkage=0.*give stage.module.shrinkage=0.3"):
+    with pytest.raises(
+        SystemExit, match=r"with shrinkage=0.*resume=true with stage.module.shrinkage=0.3"
+    ):
         run("train", *here, "stage.module.shrinkage=0", "stage.module.contrasts=1")
     run("train", *here, "stage.module.shrinkage=0.3", "resume=true")
     assert load("runs/thin/m3/model").projection.weight.isfinite().all()

@@ -49,8 +49,6 @@ def load(name: str | Path) -> MusicEncoder:
         if (path / "config.json").is_file():
             _check(path)
             return MusicEncoder.from_pretrained(path)
-    except UserError:
-        raise
     except (ValueError, TypeError, OSError, RuntimeError, SafetensorError) as error:
         raise UserError(f"cannot load a music encoder from {name}: {error}") from error
     raise UserError(
@@ -64,7 +62,7 @@ def _check(folder: Path) -> None:
     wanted = [field.name for field in fields(EncoderConfig) if field.default is MISSING]
     if not isinstance(sizes, dict) or any(name not in sizes for name in wanted):
         raise UserError(
-            f"{folder} holds another model, not a music encoder (its config.json lacks some of "
+            f"it holds another model, not a music encoder (its config.json lacks some of "
             f"{', '.join(wanted)}); give the model/ folder of stage=m3"
         )
 

@@ -80,7 +80,7 @@ def discriminative(
     if not bool(variances[0] > variances[-1] * len(variances) * torch.finfo(variances.dtype).eps):
         raise UserError(
             f"the projection cannot be fitted to {len(vectors)} excerpts with "
-            f"shrinkage={shrinkage}; give stage.module.shrinkage=0.3 and resume=true, or more pieces"
+            f"shrinkage={shrinkage}; resume=true with stage.module.shrinkage=0.3, or more data"
         )
     whitening = axes * variances**-0.5  # whitening.T @ covariance @ whitening = identity
     between = shares[:, None] ** 0.5 * (means - origin) @ whitening
