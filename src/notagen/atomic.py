@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import BinaryIO
 
 from filelock import FileLock, Timeout
@@ -84,6 +85,32 @@ def whole_lines(path: Path) -> Iterator[bytes]:
     """Lines of a file that another process may be writing, without an unfinished last one."""
     with path.open("rb") as file:
         yield from (line for line in file if line.endswith(b"\n"))
+
+
+def check_new(path: Path) -> None:
+    """See, before any work, that a file or folder can be made where there is none.
+
+    Raises:
+        UserError: there is something already, other than an empty folder, or nothing can be
+            written there.
+    """
+    if os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir())):
+        raise UserError(f"{path} exists; give another name as out=, or remove it")
+    check_writable(path)
+
+
+def check_writable(path: Path) -> None:
+    """See, before any work, that something can be written at ``path``; make its parent folders.
+
+    Raises:
+        UserError: it cannot.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
@@ -33,8 +34,6 @@ CONF: Final = next(
 
 def _iteration_start(iteration: int, first_from: ListConfig) -> ListConfig:
     """Stages that an iteration of DPO may start from: the one before, if it is not the first."""
-    if iteration < 1:
-        raise UserError(f"iteration={iteration} is none; they are counted from 1")
     return OmegaConf.create([f"dpo-{iteration - 1}"]) if iteration > 1 else first_from
 
 
@@ -258,6 +257,20 @@ def options(group: str) -> dict[str, dict[str, Any]]:
         name: plain(OmegaConf.load(CONF / group / f"{name}.yaml"))  # type: ignore[arg-type]
         for name in _choices(group)
     }
+
+
+def chosen(group: str) -> bool:
+    """True if an option of a group was chosen by the user or an experiment, not by default."""
+    composed = HydraConfig.get()
+    root = (CONF / f"{composed.job.config_name}.yaml").read_text()
+    defaults = {
+        name: option
+        for default in _defaults(root)
+        if isinstance(default, dict)
+        for name, option in default.items()
+    }
+    words = {override.partition("=")[0] for override in composed.overrides.task}
+    return group in words or composed.runtime.choices[group] != defaults[group]
 
 
 def save(config: DictConfig, path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from notagen.atomic import check_new, check_writable, replacing
 from notagen.config import announce, build, command, listed, quiet, saved
 from notagen.errors import UserError
 from notagen.training import cpu
@@ -27,7 +28,7 @@ def main(config: DictConfig) -> None:
         _score_samples(names, config)
         return
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
+        check_new(out)
     results = [
         _evaluate_run(Path(name), listed(config.stages))
         if _is_run(Path(name))
@@ -35,13 +36,21 @@ def main(config: DictConfig) -> None:
         for name in names
     ]
     if out is not None:
-        out.write_text(json.dumps(results[0] if len(results) == 1 else results) + "\n")
+        _write(results[0] if len(results) == 1 else results, out)
+
+
+def _write(figures: Any, path: Path) -> None:
+    with replacing(path) as unfinished:
+        unfinished.write_text(json.dumps(figures, indent=2) + "\n")
 
 
 def _score_samples(names: list[str], config: DictConfig) -> None:
     """Sample pieces from the weights, score them by ``reward=``, and report in ``out``."""
     if len(names) != 1 or config.out is None:
         raise UserError("reward= scores the samples of one weights=, in a folder given as out=")
+    out = Path(config.out)
+    if not (out / "settings.json").is_file() and not (out / "samples").is_dir():
+        check_new(out)  # an iteration that was begun is continued, nothing else is written over
 
     import lightning as L
 
@@ -116,6 +125,8 @@ def _evaluate_run(run: Path, names: list[str]) -> list[dict[str, Any]]:
     from notagen.metrics.evaluation import MEASURES, evaluate_stage, find_stages
 
     stages = find_stages(run, names)
+    path = run / "comparison.json"
+    check_writable(path)
     announce("evaluate", {"run": run, "stages": ", ".join(stage.name for stage in stages)})
     gains = [
         evaluate_stage(stage, saved(stage / "config.yaml"))
@@ -127,8 +138,7 @@ def _evaluate_run(run: Path, names: list[str]) -> list[dict[str, Any]]:
         table.add_row(gain.stage, gain.target, str(gain.pieces), *changes)
     Console(width=100).print(table)
     figures = [gain._asdict() for gain in gains]
-    path = run / "comparison.json"
-    path.write_text(json.dumps(figures, indent=2) + "\n")
+    _write(figures, path)
     print(f"figures: {path}")
     return figures
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from omegaconf import DictConfig
 
@@ -15,6 +16,7 @@ from notagen.config import (
     announce,
     build,
     build_each,
+    chosen,
     command,
     listed,
     options,
@@ -99,9 +101,11 @@ def _train(config: DictConfig, trainer: L.Trainer) -> float | None:
     schedule = build(config.schedule)
     if run.checkpoint is None:
         config.init_from = run.start  # known from here on, also to stage.data and in config.yaml
+        taken = run.start is not None and _take_size(config.model, _size(run.start))
     else:
         begun = saved(run.out / "config.yaml")
         config.init_from = config.init_from or begun.get("init_from")
+        taken = _take_size(config.model, begun.get("model", {}))
         run.check_settings(begun, config, trainer.world_size, schedule)
 
     L.seed_everything(config.seed, verbose=False)
@@ -116,24 +120,26 @@ def _train(config: DictConfig, trainer: L.Trainer) -> float | None:
     run.check(stage)
     if trainer.is_global_zero:
         weights = list(model.parameters())
+        size = f"{config.model.name} as those weights" if taken else config.model.name
         trained = sum(weight.numel() for weight in weights if weight.requires_grad)
         announce(
             "train",
             {
                 "stage": config.stage.name,
-                "model": f"{config.model.name}, {sum(weight.numel() for weight in weights):,} "
-                f"parameters, {trained:,} trained",
+                "from": run.source,
+                "model": f"{size}, {sum(weight.numel() for weight in weights):,} parameters, "
+                f"{trained:,} trained",
                 "corpus": config.corpus.prepared,
                 "steps": config.trainer.max_steps,
                 "devices": f"{trainer.world_size} x {type(trainer.accelerator).__name__}",
-                "from": run.source,
                 "out": run.out,
             },
         )
         save(config, run.out / "config.yaml")
         log_settings(trainer.loggers, plain(config))
+    trainer.ckpt_path = run.checkpoint  # as an argument of fit it is not known yet in setup()
     try:
-        trainer.fit(stage, data, ckpt_path=run.checkpoint, weights_only=True)
+        trainer.fit(stage, data, weights_only=True)
     except FloatingPointError as error:
         return sweep.failed(error, run.out)
     if signals.STOP.number:  # after the last step; a resumed run has only to export
@@ -146,6 +152,36 @@ def _train(config: DictConfig, trainer: L.Trainer) -> float | None:
     if compared is not None:
         log_result(trainer.loggers, compared, int(numbers["steps"]))
     return compared
+
+
+def _size(start: str) -> Mapping[str, Any]:
+    """The first option of ``model=`` that weights are of the size of; empty if there is none."""
+    from notagen.model import weights
+
+    sizes = options("model")
+    fitting = weights.fitting(weights.load(start), sizes)
+    return sizes[fitting[0]] if fitting else {}
+
+
+def _take_size(model: DictConfig, size: Mapping[str, Any]) -> bool:
+    """Make a model as large as the weights it starts from, unless its size was chosen.
+
+    Args:
+        model: node ``model``; changed in place.
+        size: of those weights, as an option of ``model=`` has it.
+
+    Returns:
+        Whether it was changed.
+    """
+    from notagen.model.weights import SIZES
+
+    default = options("model").get(model.name, {})
+    if chosen("model") or any(model.get(key) != default.get(key) for key in SIZES):
+        return False
+    if not size.keys() >= {*SIZES} or all(model.get(key) == size[key] for key in SIZES):
+        return False
+    model.update({key: size[key] for key in ("name", *SIZES)})
+    return True
 
 
 if __name__ == "__main__":

@@ -34,6 +34,13 @@ class PairSettings:
     max_misaligned: float
     pairing: Pairing
 
+    def most_pairs(self, prompts: int, per_prompt: int) -> int:
+        """Pairs of so many pieces a prompt, if none of them is excluded."""
+        rejected = extreme(self.fraction, per_prompt)
+        chosen = min(rejected, per_prompt - rejected)
+        groups = prompts if self.pairing == "within" else prompts**2
+        return groups * chosen * rejected
+
 
 class Candidate(NamedTuple):
     """A piece that a policy wrote.
@@ -58,13 +65,18 @@ class Preferences(NamedTuple):
     rejected: list[Candidate]
 
 
+def extreme(fraction: float, pieces: int) -> int:
+    """Number of pieces that are chosen, and rejected, of so many: at least one."""
+    return max(1, round(fraction * pieces))
+
+
 def choose(candidates: Sequence[Candidate], fraction: float) -> Preferences:
     """The best and the worst ``fraction`` of pieces with one prompt, at least one of each.
 
     The rejected are the worst of all; the chosen the best of the rest that nothing excludes, so
     that none is both. Where no piece can be chosen, none is rejected.
     """
-    most = max(1, round(fraction * len(candidates)))
+    most = extreme(fraction, len(candidates))
     ranked = sorted(candidates, key=lambda piece: (-piece.score, piece.number))
     eligible = [piece for piece in ranked[:-most] if not piece.excluded]
     return Preferences(eligible[:most], ranked[: -most - 1 : -1] if eligible else [])
@@ -111,6 +123,6 @@ class PreferencePairs(torch.utils.data.Dataset[Pair]):
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def __getitem__(self, place: tuple[int, int]) -> Pair:
+    def __getitem__(self, epoch_and_index: tuple[int, int]) -> Pair:
         """The pair at (epoch, index), the same in every epoch."""
-        return self.pairs[place[1]]
+        return self.pairs[epoch_and_index[1]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -70,8 +71,12 @@ def evaluate(
         held_out: pieces [n_i, 16] that the model was not trained on.
         train: pieces to fit the character model to.
         ngram_order: its context in characters.
+
+    Raises:
+        UserError: the loss is not finite.
     """
     found = likelihood(model, track(held_out, "reading held-out pieces"))
+    _check_finite(found, "these weights", len(held_out))
     counts = CharacterModel(ngram_order).fit(map(decode, train))
     count_bits = counts.bits_per_character(map(decode, held_out))
     return {
@@ -120,8 +125,14 @@ def evaluate_stage(stage: Path, settings: Mapping[str, Any]) -> StageGain:
             f"{stage / 'config.yaml'} is not what training wrote there ({error!r}); train the "
             "stage again, or leave it out of stages="
         ) from error
+    if not pieces:
+        raise UserError(
+            f"{stage.name} has no validation pieces ({target}); leave it out of stages="
+        )
     before = likelihood(start, pieces)
     after = likelihood(weights.load(str(stage / "model")), pieces)
+    _check_finite(before, f"the weights before {stage.name}", len(pieces))
+    _check_finite(after, str(stage / "model"), len(pieces))
     return StageGain(
         stage=stage.name,
         target=target + (", with prompts" if prompted else ""),
@@ -141,6 +152,14 @@ def _start(run: Path, settings: Mapping[str, Any]) -> NotaGen:
     torch.manual_seed(settings["seed"])  # as before training: the same random weights
     sizes = {field.name for field in fields(ModelConfig)} & settings["model"].keys()
     return NotaGen(ModelConfig(**{name: settings["model"][name] for name in sizes})).eval()
+
+
+def _check_finite(found: Likelihood, whose: str, pieces: int) -> None:
+    if not math.isfinite(found.loss):
+        raise UserError(
+            f"the loss of {whose} on {pieces} pieces is {found.loss}: the weights are damaged, or "
+            "training them has diverged"
+        )
 
 
 def _rounded(found: Likelihood) -> dict[str, float]:

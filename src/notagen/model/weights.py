@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,7 +32,7 @@ from notagen.model.notagen import NotaGen
 
 _HUB_FOLDER: Final = re.compile(r"[\w.-]+/[\w.-]+(?<!\.pth)(?<!\.ckpt)")
 _HUB_FILE: Final = re.compile(r"([\w.-]+/[\w.-]+)/(.+\.pth)")
-_SIZES: Final = ("patch_layers", "char_layers", "hidden_size", "patch_length")
+SIZES: Final = ("patch_layers", "char_layers", "hidden_size", "patch_length")
 
 _META: Final = "meta.pt"  # Lightning's file in a sharded folder: everything but the tensors
 
@@ -52,6 +53,7 @@ def load(name: str) -> NotaGen:
         if path.is_file():
             return NotaGen.from_published(path)
         if (path / "config.json").is_file():
+            _check_sizes(path / "config.json")
             return NotaGen.from_pretrained(name)
         if not path.exists() and (file := _HUB_FILE.fullmatch(name)):
             return NotaGen.from_published(_download(*file.groups()))
@@ -62,6 +64,15 @@ def load(name: str) -> NotaGen:
         f"there are no weights at {name}; give a stage's model/ folder, a .ckpt, a published .pth "
         "file or a hub id such as owner/name or owner/name/file.pth"
     )
+
+
+def _check_sizes(config: Path) -> None:
+    sizes = json.loads(config.read_text())
+    if not isinstance(sizes, dict) or any(key not in sizes for key in SIZES):
+        raise UserError(
+            f"cannot load weights from {config.parent}: it holds another model, whose config.json "
+            f"lacks some of {', '.join(SIZES)}; give the model/ folder of a NotaGen"
+        )
 
 
 def load_into(model: NotaGen, name: str, sizes: Mapping[str, Mapping[str, Any]]) -> None:
@@ -77,16 +88,21 @@ def load_into(model: NotaGen, name: str, sizes: Mapping[str, Mapping[str, Any]])
     """
     other = load(name)
     found, wanted = asdict(other.config), asdict(model.config)
-    if any(found[key] != wanted[key] for key in _SIZES):
-        fitting = [
-            known
-            for known, size in sizes.items()
-            if all(size.get(key) == found[key] for key in _SIZES)
-        ]
-        listed = ", ".join(f"{key} {found[key]}" for key in _SIZES if found[key] != wanted[key])
-        choice = " or ".join(f"model={known}" for known in fitting) or "the sizes it has"
+    if any(found[key] != wanted[key] for key in SIZES):
+        listed = ", ".join(f"{key} {found[key]}" for key in SIZES if found[key] != wanted[key])
+        known = fitting(other, sizes)
+        choice = " or ".join(f"model={each}" for each in known) or "the sizes it has"
         raise UserError(f"{name} is of another size ({listed}); choose {choice}")
     model.load_state_dict(other.state_dict())
+
+
+def fitting(model: NotaGen, sizes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Names of those sizes that a model has."""
+    return [
+        name
+        for name, size in sizes.items()
+        if all(size.get(key) == getattr(model.config, key) for key in SIZES)
+    ]
 
 
 def save(model: NotaGen, out: Path) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import GPT2Config, GPT2Model
 
+from notagen.errors import UserError
 from notagen.model.config import HEAD_SIZE
 from notagen.patches import EOS, PAD, VOCABULARY
 from notagen.reward.bar_patches import BAR_PATCH_SIZE, Task
@@ -58,6 +59,9 @@ class M3(nn.Module):
         decoder_size: width of the char decoder, a multiple of 64.
         patches_per_step: patches to restore per step, drawn from the hidden ones: the char decoder
             takes most of the time.
+
+    Raises:
+        UserError: ``feature_size`` is above ``hidden_size``.
     """
 
     def __init__(
@@ -73,6 +77,10 @@ class M3(nn.Module):
         patches_per_step: int,
     ) -> None:
         super().__init__()
+        if feature_size > hidden_size:  # found out about when the projection is fitted, otherwise
+            raise UserError(
+                f"feature_size={feature_size} is above hidden_size={hidden_size}; choose less"
+            )
         self.encoder = MusicEncoder(
             EncoderConfig(layers, hidden_size, feature_size, patch_length, dropout, conv_radius)
         )

@@ -99,7 +99,11 @@ class M3Stage(Stage):
         self.log("val/misplaced_auroc", self.validation_auroc, prog_bar=True, batch_size=pieces)
 
     def export(self, checkpoint: Path, out: Path) -> None:
-        """Write the encoder of one of this stage's checkpoints, its projection fitted."""
+        """Write the encoder of one of this stage's checkpoints, its projection fitted.
+
+        Raises:
+            UserError: the projection cannot be fitted, see :func:`projection.fit`.
+        """
         self.load_state_dict(weights.read_checkpoint(checkpoint)["state_dict"])
         encoder = self.model.encoder.cpu().eval()
         data = self.trainer.datamodule  # type: ignore[attr-defined]

@@ -179,6 +179,8 @@ def exported(out: Path, which: Literal["best", "last"]) -> Path:
     """The checkpoint whose weights become ``model/``: the last where there is no best."""
     best, last = (out / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
     return best if which == "best" and best.exists() else last
+
+
 def _check_unused(out: Path) -> None:
     """Refuse to replace weights without their checkpoints, or a file of something else.
 
@@ -191,7 +193,9 @@ def _check_unused(out: Path) -> None:
         )
     settings = out / "config.yaml"
     if settings.exists() and not {"stage", "trainer"} <= _top_keys(settings):
-        raise UserError(f"{settings} is no training's; give another folder as out=, or move it away")
+        raise UserError(
+            f"{settings} is no training's; give another folder as out=, or move it away"
+        )
 
 
 def _top_keys(path: Path) -> set[str]:
