@@ -18,9 +18,9 @@ from typing import NamedTuple, TypeVar
 from notagen.notation import Bar, bar_duration, print_length, tokens
 from notagen.notation.parser import STREAM_MARK, split_bars
 
-_VOICE = re.compile(r"\[V:([^\]\n]*)\]")
+_VOICE = re.compile(r"\[V:([^][\n]*)\]")
 _OPENING = "[V:"
-_UNCLOSED = re.compile(r"\[(V(:[^]\n]*)?)?$")  # "[", "[V" or "[V:1" at the end of a line
+_UNCLOSED = re.compile(r"\[(V(:[^][\n]*)?)?$")  # "[", "[V" or "[V:1" at the end of a line
 _LONGEST_BARLINE = 3  # :|2
 _IN_BARLINES = "|:]12345"  # characters that make a barline longer, of endings up to the fifth
 _WHOLE_BAR_RESTS = ("Z", "X")  # visible and invisible; they agree with a bar of any duration

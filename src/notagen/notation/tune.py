@@ -16,8 +16,8 @@ from notagen.notation.parser import declared_voices, parse_tune, stream_mark
 from notagen.notation.transpose import transpose
 
 _BARS_PER_LINE = 6  # of standard text
-_METRE = re.compile(r"\(?\d+(?:\+\d+)*\)?/[1-9]\d*")  # 3/4 or (2+3)/8
-UNIT_LENGTH = re.compile(r"[1-9]\d*(?:/[1-9]\d*)?")
+_METRE = re.compile(r"\(?\d{1,3}(?:\+\d{1,3}){0,15}\)?/[1-9]\d{0,2}")  # 3/4 or (2+3)/8
+UNIT_LENGTH = re.compile(r"[1-9]\d{0,2}(?:/[1-9]\d{0,2})?")
 
 
 class Alignment(NamedTuple):
