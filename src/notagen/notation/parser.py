@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from notagen.errors import NotationError
@@ -69,17 +69,17 @@ def stream_mark(index: int, n_following: int) -> str:
 def parse_tune(text: str) -> tuple[tuple[str, ...], Bars]:
     """Parse header lines and bars; see :meth:`notagen.notation.Tune.parse`."""
     lines = [_Line(i, line.rstrip("\r")) for i, line in enumerate(text.split("\n"), start=1)]
-    start = _body_start(lines)
-    header = [line.text for line in lines[:start] if line.text.strip()]
-    body = [_Line(n, line) for n, raw in lines[start:] if (line := _uncommented(raw))]
-    if not body:
-        raise NotationError("the text holds no music, only a header")
-    for number, line in body:
+    for number, line in lines:
         if len(line) > _MAX_LINE:
             raise NotationError(
                 f"line {number}: {len(line)} characters are more than the {_MAX_LINE} of the "
                 "longest line of music; break it at a barline"
             )
+    start = _body_start(lines)
+    header = [line.text for line in lines[:start] if line.text.strip()]
+    body = [_Line(n, line) for n, raw in lines[start:] if (line := _uncommented(raw))]
+    if not body:
+        raise NotationError("the text holds no music, only a header")
     if len(declared_voices(header)) > _MAX_VOICES:
         raise NotationError(f"the header declares more than {_MAX_VOICES} voices")
     if _is_interleaved(body):
@@ -175,15 +175,21 @@ def _is_interleaved(body: Sequence[_Line]) -> bool:
 
 def _interleaved(body: Sequence[_Line], declared: Sequence[str]) -> Bars:
     known = list(declared)
+    seen: set[str] = set()  # voices of earlier bars
     bars: list[dict[str, Bar]] = []
+    if len(body) > _MAX_BARS:
+        raise NotationError(f"the tune has more than {_MAX_BARS} bars; cut the piece")
     for number, text in body:
         line = STREAM_MARK.sub("", text, count=1)
-        voices = _parse_plain_line(line) or _parse_line(number, line, bars)
+        voices = _parse_plain_line(line) or _parse_line(number, line, seen)
         for voice in voices:
             if voice not in known:
                 if declared:
                     raise NotationError(f"line {number}: no V:{voice} line declares voice {voice}")
                 known.append(voice)
+                if len(known) > _MAX_VOICES:
+                    raise NotationError(f"line {number}: there are more than {_MAX_VOICES} voices")
+        seen.update(voices)
         bars.append({voice: voices[voice] for voice in known if voice in voices})
     return tuple(bars)
 
@@ -199,7 +205,7 @@ def _parse_plain_line(line: str) -> dict[str, Bar] | None:
     return voices if matched == len(line) and len(voices) == line.count("[V:") else None
 
 
-def _parse_line(number: int, line: str, before: Sequence[Mapping[str, Bar]]) -> dict[str, Bar]:
+def _parse_line(number: int, line: str, seen: Collection[str]) -> dict[str, Bar]:
     outside, *parts = _INLINE_VOICE.split(line)
     if outside.strip() or not parts:
         raise NotationError(f"line {number}: expected a bar to start with [V:, found {line!r}")
@@ -207,8 +213,7 @@ def _parse_line(number: int, line: str, before: Sequence[Mapping[str, Bar]]) -> 
     for voice, music in zip(parts[::2], parts[1::2], strict=True):
         if voice in voices:
             raise NotationError(f"line {number}: voice {voice} stands twice in one bar")
-        first = not any(voice in earlier for earlier in before)
-        voices[voice] = _only_bar(music, number, voice, first=first)
+        voices[voice] = _only_bar(music, number, voice, first=voice not in seen)
     return voices
 
 
@@ -240,6 +245,8 @@ def _standard(header: Sequence[str], body: Sequence[_Line]) -> tuple[tuple[str, 
             music.setdefault(voice, []).append(before)
             for voice, part in zip(parts[::2], parts[1::2], strict=True):
                 music.setdefault(voice, []).append(part)
+    if len(music) > _MAX_VOICES:
+        raise NotationError(f"there are more than {_MAX_VOICES} voices")
     voices = {name: split_bars("\n".join(lines)) for name, lines in music.items()}
     count = max(map(len, voices.values()))
     if count == 0:
