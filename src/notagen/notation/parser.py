@@ -21,7 +21,7 @@ _VOICE_FIELD = re.compile(r"V:\s*(\S+)[ \t]*(.*)")  # V:1 treble nm="Violin"
 _INLINE_VOICE = re.compile(r"\[V:\s*+([^][\s]++)[^][]*+\]")  # [V:1] or [V:1 clef=bass]
 # Quoted text is matched first and kept, so that its `%` is no comment; `\` at the end of a line
 # only joins it to the next.
-_COMMENT = re.compile(rf"({QUOTED})|(?<!\\)%.*|\\$")
+_COMMENT = re.compile(rf"({QUOTED})|(?<!\\)%.*|\\+$")
 # | || |] [| [|] |: :| :: ::: :||: .| and :] (an old form of :|)
 _BARLINE = r"\.?(?::*\[?\|[|\]]*:*|::+|:\])"
 _ENDING = r"\d{1,2}(?:[,-]\d{1,2}){0,9}(?!\d)"  # 1 or 1,3 or 1-3
@@ -245,6 +245,8 @@ def _standard(header: Sequence[str], body: Sequence[_Line]) -> tuple[tuple[str, 
             music.setdefault(voice, []).append(before)
             for voice, part in zip(parts[::2], parts[1::2], strict=True):
                 music.setdefault(voice, []).append(part)
+    if declared := declared_voices(kept):  # all or none
+        kept += [f"V:{name}" for name in music if name not in declared]
     if len(music) > _MAX_VOICES:
         raise NotationError(f"there are more than {_MAX_VOICES} voices")
     voices = {name: split_bars("\n".join(lines)) for name, lines in music.items()}

@@ -30,8 +30,9 @@ from notagen.notation.keys import (
 _NOTE = re.compile(PITCH)
 # re.split by a group yields tokens at odd indices, the text between them (lengths, rests) at even
 # ones. A note without accidental comes first, since nearly all are.
+_PLAIN_NOTE = "[A-Ga-g][,']{0,9}"
 _TOKEN = re.compile(
-    rf"([A-Ga-g][,']{{0,9}}|{QUOTED}|{DECORATION}|{FIELD}|&|(?:\^{{1,3}}|_{{1,3}}|=)[A-Ga-g][,']{{0,9}})"
+    rf"({_PLAIN_NOTE}|{QUOTED}|{DECORATION}|{FIELD}|&|(?:\^{{1,3}}|_{{1,3}}|=){_PLAIN_NOTE})"
 )
 _CHANGING = re.compile(r"[\^_=\"&]|\[K:")  # a bar with none of these needs only its letters shifted
 # V:2 nm="Drums" clef=perc; `perc` inside quotes is a name. Its notes are drums, not pitches.
