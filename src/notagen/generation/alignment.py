@@ -15,7 +15,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
-from notagen.notation import Bar, bar_duration, print_length, tokens
+from notagen.notation import Bar, NotationError, bar_duration, print_length, tokens
 from notagen.notation.parser import STREAM_MARK, split_bars
 
 _VOICE = re.compile(r"\[V:([^][\n]*)\]")
@@ -143,8 +143,16 @@ def _later_voices(line: str, voices: Sequence[str]) -> Sequence[str]:
 @lru_cache(maxsize=4096)
 def only_bar(music: str) -> Bar | None:
     """Parse a voice's part of a line as one bar; None if it is none or several."""
-    bars = split_bars(music)
+    bars = _bars(music)
     return bars[0] if len(bars) == 1 and not STREAM_MARK.search(music) else None
+
+
+def _bars(music: str) -> list[Bar]:
+    """Cut a voice's music into bars; none where it has more than any piece."""
+    try:
+        return split_bars(music)
+    except NotationError:
+        return []
 
 
 def length(bar: Bar) -> Fraction | None:
@@ -180,7 +188,7 @@ def repaired(line: str, voices: Sequence[str]) -> str | None:
     """
     bars: dict[str, Bar] = {}
     for part in parts(line):
-        readable = (bar for bar in split_bars(part.music)[:1] if length(bar))
+        readable = (bar for bar in _bars(part.music)[:1] if length(bar))
         if part.voice in voices and part.voice not in bars:
             bars.update((part.voice, bar) for bar in readable)
     if not bars:

@@ -17,7 +17,7 @@ _INLINE = "IKLMPQ"  # body fields kept as inline fields; the others hold no musi
 STREAM_MARK_START = "[r:"
 STREAM_MARK = re.compile(r"\[r:(\d{1,6})/(\d{1,6})\]")  # see stream_mark
 
-_VOICE_FIELD = re.compile(r"V:\s*(\S+)[ \t]*(.*)")  # V:1 treble nm="Violin"
+_VOICE_FIELD = re.compile(r"V:\s*([^][\s]+)[ \t]*(.*)")  # V:1 treble nm="Violin"
 _INLINE_VOICE = re.compile(r"\[V:\s*+([^][\s]++)[^][]*+\]")  # [V:1] or [V:1 clef=bass]
 # Quoted text is matched first and kept, so that its `%` is no comment; `\` at the end of a line
 # only joins it to the next.
@@ -46,7 +46,7 @@ _PLAIN_BAR = re.compile(
     re.VERBOSE,
 )
 _NO_MUSIC = re.compile(rf"(?:{QUOTED}|{DECORATION}|{FIELD}|[.~\s])*+")
-_LINE_BREAK = re.compile(r"\s*\n\s*")
+_LINE_BREAK = re.compile(r"(?<!\s)[^\S\n]*+\n\s*+")
 _MAX_LINE = 50_000  # characters of a line of music
 _MAX_BARS = 20_000
 _MAX_VOICES = 256
@@ -144,6 +144,7 @@ def _body_start(lines: Sequence[_Line]) -> int:
     """Index of the first line of music, or of the ``V:`` line that opens its block."""
     field = HEADER_FIELD
     opener = None
+    declared: set[str] = set()
     for i, (_, line) in enumerate(lines):
         if not line.strip() or line.startswith("%"):
             continue
@@ -151,8 +152,10 @@ def _body_start(lines: Sequence[_Line]) -> int:
         if not field.match(line):
             interleaved = _INLINE_VOICE.match(line) or STREAM_MARK.match(line)
             return i if interleaved or opener is None else opener
-        if line.startswith("V:") and field is BODY_FIELD:
-            opener = i
+        if voice := _VOICE_FIELD.match(line):
+            if field is BODY_FIELD or voice[1] in declared:  # a header without K: has voices, too
+                opener = i
+            declared.add(voice[1])
         elif line.startswith("K:"):
             field = BODY_FIELD
     return len(lines)
@@ -180,9 +183,12 @@ def _interleaved(body: Sequence[_Line], declared: Sequence[str]) -> Bars:
     if len(body) > _MAX_BARS:
         raise NotationError(f"the tune has more than {_MAX_BARS} bars; cut the piece")
     for number, text in body:
-        line = STREAM_MARK.sub("", text, count=1)
+        mark = STREAM_MARK.match(text)
+        line = text[mark.end() :] if mark else text
         voices = _parse_plain_line(line) or _parse_line(number, line, seen)
-        for voice in voices:
+        for voice, bar in voices.items():
+            if bar.text[:1].isdigit():  # behind a barline it would be an ending
+                raise NotationError(f"line {number}: a bar of voice {voice} starts with a number")
             if voice not in known:
                 if declared:
                     raise NotationError(f"line {number}: no V:{voice} line declares voice {voice}")
@@ -249,7 +255,11 @@ def _standard(header: Sequence[str], body: Sequence[_Line]) -> tuple[tuple[str, 
         kept += [f"V:{name}" for name in music if name not in declared]
     if len(music) > _MAX_VOICES:
         raise NotationError(f"there are more than {_MAX_VOICES} voices")
-    voices = {name: split_bars("\n".join(lines)) for name, lines in music.items()}
+    ordered = dict.fromkeys((*declared_voices(kept), *music))
+    voices = {name: split_bars("\n".join(music.get(name, []))) for name in ordered}
+    for name, own in voices.items():
+        if own and own[0].text[:1].isdigit():
+            raise NotationError(f"voice {name} starts with a number")
     count = max(map(len, voices.values()))
     if count == 0:
         raise NotationError("the text holds no music, only a header")
