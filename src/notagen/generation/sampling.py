@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from hashlib import blake2b
-from importlib.util import find_spec
 from struct import Struct
 from typing import Literal
 
@@ -16,6 +14,7 @@ import torch
 from torch import Tensor
 
 from notagen.errors import UserError
+from notagen.model.decoding.decoder import has_numba
 from notagen.patches import PATCH_SIZE, VOCABULARY
 
 _WORDS = Struct(f"<{PATCH_SIZE}I")  # the 64 bytes of a blake2b digest
@@ -71,7 +70,7 @@ class Sampling:
         """
         noise = np.asarray(uniform)
         options = self.top_k, self.top_p, self._powers
-        if logits.device.type == "cpu" and logits.dtype == torch.float32 and _has_numba():
+        if logits.device.type == "cpu" and logits.dtype == torch.float32 and has_numba():
             from notagen.generation import sampling_numba
 
             ids = sampling_numba.sample_rows(logits.contiguous().numpy(), noise, *options)
@@ -119,12 +118,6 @@ def sample_rows(
     ranks = (cumulative <= uniform[:, None] * cumulative[:, -1:]).sum(1)
     ids: npt.NDArray[np.int64] = top.indices.cpu().numpy()[np.arange(len(ranks)), ranks]
     return ids
-
-
-@cache
-def _has_numba() -> bool:
-    """Return True if numba is installed; cached, since every draw asks."""
-    return find_spec("numba") is not None
 
 
 def patch_noise(seed: int, piece: int, patch: int, attempt: int) -> tuple[float, ...]:

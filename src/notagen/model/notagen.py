@@ -26,6 +26,7 @@ from notagen.model.gpt2 import Blocks, PackedAttention, dropout
 from notagen.model.hub import HubModel
 from notagen.model.patch_embedding import PatchEmbedding
 from notagen.patches import PAD, PATCH_SIZE, VOCABULARY
+from notagen.prompts import Prompt, known_prompts
 
 Piece = Tensor | np.ndarray[Any, Any]
 """Integer patches [n, S] of a piece, n >= 2: the first is given, the others are predicted."""
@@ -48,6 +49,7 @@ class NotaGen(
         super().__init__()
         self.config = config
         self.lora: LoRAConfig | None = None  # set by `adapt`
+        self.prompts: list[Prompt] | None = None  # of its training; None where it is not known
         self.patch_decoder = PatchDecoder(config)
         self.char_decoder = CharDecoder(config)
 
@@ -81,6 +83,12 @@ class NotaGen(
                 checkpointing=checkpointing,
             )
         )
+
+    @classmethod
+    def _from_pretrained(cls, *, model_id: str, **options: Any) -> Self:
+        model = super()._from_pretrained(model_id=model_id, **options)
+        model.prompts = known_prompts(Path(model_id))
+        return model
 
     @property
     def sizes(self) -> dict[str, Any]:
