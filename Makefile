@@ -45,6 +45,8 @@ RUN := runs/quickstart
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@echo
+	@echo "One command: source $(BIN)/activate, then python -m notagen.train --help"
 
 quickstart: $(RUN)/pieces/index.jsonl ## Install, train a small model on Bach chorales, write new ones (12 min)
 	@echo
