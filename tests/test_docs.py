@@ -1,7 +1,8 @@
-"""Commands, keys and Python of README, docs and conf/: each composes, is there, or runs."""
+"""Commands, keys and Python of README, docs, conf/ and Makefile: they compose, exist and run."""
 
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,13 @@ PAGES = {
     page.name: page.read_text()
     for page in (TOP / "README.md", *sorted((TOP / "docs").glob("*.md")))
 }
+MADE = subprocess.run(
+    ["make", "--dry-run", "--always-make", "quickstart", "chain", "dpo-demo"],
+    cwd=TOP,
+    check=True,
+    capture_output=True,
+    text=True,
+).stdout
 CHOICES = {  # so that every key of conf/ is in one of them
     "train": ["", "stage=dpo", "stage=m3", "adapter=lora", "trainer=ddp", "trainer=fsdp"],
     "prepare": ["corpus=folder", "corpus=music21"],
@@ -38,7 +46,7 @@ def commands(text: str) -> set[tuple[str, ...]]:
 COMMANDS = sorted(
     {
         command
-        for text in (*PAGES.values(), *(path.read_text() for path in CONF.rglob("*.yaml")))
+        for text in (*PAGES.values(), MADE, *(path.read_text() for path in CONF.rglob("*.yaml")))
         for command in commands(text)
         if Path(CONF, f"{command[0]}.yaml").is_file()
     }
