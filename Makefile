@@ -45,6 +45,8 @@ RUN := runs/quickstart
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@echo
+	@echo "One command: source $(BIN)/activate, then python -m notagen.train --help"
 
 quickstart: $(RUN)/pieces/index.jsonl ## Install, train a small model on Bach chorales, write new ones (12 min)
 	@echo
@@ -96,7 +98,7 @@ dpo-demo: $(DPO)/seed-0/dpo-4/report.md $(DPO)/seed-1/dpo-2/report.md $(DPO)/see
 SCORE := $(BIN)/python -m notagen.evaluate corpus=music21 reward=m3 reward.name=$(ENCODERS)/m3/model \
 	judge=$(ENCODERS)/judge/model samples.per_prompt=160 preferences.max_similarity=0.996 \
 	preferences.max_misaligned=0.4 \
-	'where=composer == "Bach, Johann Sebastian" and instrumentation == "Choral"'
+	'where="composer == \"Bach, Johann Sebastian\" and instrumentation == \"Choral\""'
 
 $(DPO)/seed-0/dpo-4/report.md: $(CHAIN)/finetune/model/model.safetensors $(ENCODERS)/judge/model/model.safetensors
 	$(BIN)/python -m notagen.train -m experiment=dpo_demo iteration=1,2,3
