@@ -32,7 +32,9 @@ def replacing(path: Path, *, sync: bool = False) -> Iterator[Path]:
     _remove(unfinished)
     try:
         yield unfinished
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a full disk is told by the write, which names no file
         _remove(unfinished)
         raise
     if sync:
@@ -40,6 +42,12 @@ def replacing(path: Path, *, sync: bool = False) -> Iterator[Path]:
     if unfinished.is_dir() and path.is_dir():
         shutil.rmtree(path)  # a rename replaces a file or an empty folder, nothing else
     unfinished.replace(path)
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Write a file whole, or leave what was there."""
+    with replacing(path) as unfinished:
+        unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def open_lines(path: Path) -> BinaryIO:

@@ -28,7 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from notagen import __version__
-from notagen.atomic import replacing
+from notagen.atomic import write
 from notagen.errors import UserError
 from notagen.exits import explained, extra_of, listen, sentence
 from notagen.keys import KEYS
@@ -124,8 +124,8 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                 sys.argv[1:] = sorted(arguments, key=lambda word: word not in ("-m", "--multirun"))
                 try:
                     return composing()
-                except (HydraException, OmegaConfBaseException) as error:
-                    if started:
+                except Exception as error:
+                    if started or sentence(error) is not None:
                         raise
                     raise UserError(_not_composed(error, config_name, arguments)) from error
 
@@ -146,7 +146,12 @@ def _not_composed(error: Exception, config_name: str, arguments: Sequence[str]) 
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         if group == "hydra/launcher" and (extra := extra_of(f"hydra-{option}-launcher")):
             return f"{group}={option} is not installed; `pip install 'notagen[{extra}]'` does that"
-    return "\nnotagen: ".join(unknown_keys(config_name, arguments)) or str(error)
+    if unknown := unknown_keys(config_name, arguments):
+        return "\nnotagen: ".join(unknown)
+    reason = str(error).partition("\nConfig search path")[0].rstrip()
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return reason
+    return f"cannot take {' '.join(arguments)}: {reason}"  # of Hydra's own checks
 
 
 def unknown_keys(config_name: str, arguments: Sequence[str]) -> list[str]:
@@ -288,8 +293,7 @@ def options(group: str) -> dict[str, dict[str, Any]]:
 
 def save(config: DictConfig, path: Path) -> None:
     """Write the composed, resolved configuration as YAML."""
-    with replacing(path) as unfinished:
-        unfinished.write_text(OmegaConf.to_yaml(config, resolve=True))
+    write(path, OmegaConf.to_yaml(config, resolve=True))
 
 
 def saved(path: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from notagen.atomic import write
 from notagen.config import announce, build, command, listed, quiet, saved
 from notagen.errors import UserError
 from notagen.training import cpu
@@ -16,10 +17,6 @@ from notagen.training import cpu
 @command("evaluate")
 def main(config: DictConfig) -> None:
     """Print bits per character on validation pieces, of weights or of each stage of a run."""
-    if config.ngram_order < 0:
-        raise UserError(
-            f"ngram_order={config.ngram_order} is no number of characters; choose 0 or more"
-        )
     out = None if config.out is None else Path(config.out)
     names = [str(name) for name in listed(config.weights)]
     cpu.configure()
@@ -35,7 +32,7 @@ def main(config: DictConfig) -> None:
         for name in names
     ]
     if out is not None:
-        out.write_text(json.dumps(results[0] if len(results) == 1 else results) + "\n")
+        write(out, json.dumps(results[0] if len(results) == 1 else results) + "\n")
 
 
 def _score_samples(names: list[str], config: DictConfig) -> None:
@@ -128,7 +125,7 @@ def _evaluate_run(run: Path, names: list[str]) -> list[dict[str, Any]]:
     Console(width=100).print(table)
     figures = [gain._asdict() for gain in gains]
     path = run / "comparison.json"
-    path.write_text(json.dumps(figures, indent=2) + "\n")
+    write(path, json.dumps(figures, indent=2) + "\n")
     print(f"figures: {path}")
     return figures
 

@@ -6,7 +6,6 @@ Errors that are none of these are faults of the program, and keep their tracebac
 from __future__ import annotations
 
 import errno
-import io
 import os
 import re
 import select
@@ -15,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, requires
-from typing import Final
+from typing import Final, TextIO
 
 from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 
@@ -73,7 +72,7 @@ def explained() -> Iterator[None]:
         sys.exit(f"notagen: {text}")
 
 
-def _is_unread(stream: io.TextIOBase) -> bool:
+def _is_unread(stream: TextIO) -> bool:
     """True if a stream is a pipe whose other end is closed."""
     poll = select.poll()
     poll.register(stream.fileno(), 0)
@@ -109,6 +108,8 @@ def _known(error: BaseException) -> str | None:
             return "there is not enough memory; choose smaller sizes or batches"
         case RuntimeError() if re.search("OutOfMemory|can't allocate memory|out of memory", text):
             return f"there is not enough memory ({text.splitlines()[0]}); choose smaller sizes"
+        case FloatingPointError():
+            return f"{text}; lower the learning rate, or look for what is odd in the corpus"
     if "inline_container" in text or "PytorchStreamWriter" in text:  # torch.save
         return "cannot write a file of weights: the disk is full, or does not take it"
     if found := re.search(r"(.*) \(os error \d+\)", text):  # safetensors, tokenizers: Rust's

@@ -27,7 +27,6 @@ def main(config: DictConfig) -> None:
     check_known(prompt, Path(config.weights))
     formats = listed(config.formats)
     check_formats(formats)
-    _check_numbers(config)
     out = Path(config.out)
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file; give a folder as out=")
@@ -65,12 +64,6 @@ def main(config: DictConfig) -> None:
     print(f"{number} in {out}/" + (f": open {to_open}" if to_open else ", none of them a score"))
     print("\n".join(summary(saved.pieces)))
     print(f"bits per character of these pieces by their model: {saved.bits_per_character:.3f}")
-
-
-def _check_numbers(config: DictConfig) -> None:
-    for key in ("n", "batch_size", "max_patches"):
-        if not (isinstance(config[key], int) and config[key] >= 1):
-            raise UserError(f"{key} must be a whole number from 1 on, not {config[key]}")
 
 
 def _prompt(labels: dict[str, str | None]) -> Prompt | None:

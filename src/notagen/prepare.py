@@ -5,7 +5,6 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from notagen.config import announce, build, command, plain
-from notagen.errors import UserError
 
 
 @command("prepare")
@@ -20,10 +19,6 @@ def main(config: DictConfig) -> None:
     from notagen.corpus.workers import Limits
 
     out = str(config.out)
-    if config.engine not in ENGINES:
-        raise UserError(f"engine={config.engine} is not known; choose from {', '.join(ENGINES)}")
-    if config.processes is not None and config.processes < 1:
-        raise UserError(f"processes={config.processes} reads nothing; choose 1 or more")
     if is_prepared(out) and not config.overwrite:
         print(f"{out} is already prepared; overwrite=true makes it anew")
         return

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from notagen.atomic import write
 from notagen.config import announce, build, command
 from notagen.training import cpu
 
@@ -36,9 +37,8 @@ def main(config: DictConfig) -> None:
     for result in probes:
         print(result)
     if config.out is not None:
-        out = Path(config.out)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps([result._asdict() for result in probes], indent=2) + "\n")
+        found = [result._asdict() for result in probes]
+        write(Path(config.out), json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":

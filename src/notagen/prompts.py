@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from notagen.atomic import write
 from notagen.errors import UserError
 
 _FILE = "prompts.json"
@@ -27,7 +28,7 @@ class Prompt(NamedTuple):
 
 def save_known(prompts: Iterable[Prompt], weights: Path) -> None:
     """Write the training prompts of weights to ``prompts.json`` in their folder."""
-    (weights / _FILE).write_text(json.dumps(sorted(set(prompts)), indent=1) + "\n")
+    write(weights / _FILE, json.dumps(sorted(set(prompts)), indent=1) + "\n")
 
 
 def copy_known(source: Path, weights: Path) -> None:

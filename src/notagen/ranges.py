@@ -17,6 +17,9 @@ Width: TypeAlias = Annotated[int, Interval(ge=64, le=2**16), MultipleOf(64)]
 Depth: TypeAlias = Annotated[int, Interval(ge=1, le=1000)]
 """Blocks of a transformer."""
 
+Length: TypeAlias = Annotated[int, Interval(ge=1, le=2**20)]
+"""Context of a transformer."""
+
 Positive: TypeAlias = Annotated[float, Gt(0)]
 PositiveOrZero: TypeAlias = Annotated[float, Ge(0)]
 Fraction: TypeAlias = Annotated[float, Interval(ge=0, le=1)]

@@ -18,6 +18,7 @@ from typing import (
     Any,
     Final,
     Literal,
+    NamedTuple,
     NotRequired,
     Union,
     get_args,
@@ -34,7 +35,6 @@ from omegaconf.base import Container, Node
 
 from notagen.errors import UserError
 from notagen.ranges import LARGEST, Object
-
 
 _OBJECT: Final = Object()  # stands for what such a node will make
 _LABEL: Final = "name"  # a key for people, in nodes whose callable may take none
@@ -62,30 +62,47 @@ def check(config: DictConfig, keys: Any) -> None:
         UserError: values are not what they must be, or keys are unknown: a line for each.
         MissingMandatoryValue: a key of the command must be given.
     """
-    own = dict(_own_faults(config, keys))
-    faults = {key: fault for key, fault in own.items() if fault}
-    for key, fault in _target_faults(config):
-        if fault and key not in own:  # a key that others point to is judged where it stands
-            faults.setdefault(key, fault)
+    own = list(_own_faults(config, keys))
+    right = {fault.place for fault in own if not fault.reason}
+    faults: dict[str, str] = {}
+    for fault in (*own, *_target_faults(config)):
+        if fault.reason and not (fault.is_null and fault.source in right):  # to be filled in
+            key = fault.place if fault.source in right else fault.source
+            faults.setdefault(key, f"{key} {fault.reason}")
     if faults:
         raise UserError("\nnotagen: ".join(faults.values()))
 
 
-def _own_faults(config: DictConfig, keys: Any) -> Iterator[tuple[str, str | None]]:
-    """Each key that a TypedDict, or those in it, has a type for, and what is wrong with it."""
+class Fault(NamedTuple):
+    """What is wrong with a key.
+
+    Attributes:
+        place: the key.
+        source: the key that its interpolation points to; else the same.
+        reason: what it must be; empty if it is.
+        is_null: whether its value is null.
+    """
+
+    place: str
+    source: str
+    reason: str = ""
+    is_null: bool = False
+
+
+def _own_faults(config: DictConfig, keys: Any) -> Iterator[Fault]:
+    """Each key that a TypedDict, or those in it, has a type for."""
     for name, hint in get_type_hints(keys, include_extras=True).items():
         optional = get_origin(hint) is NotRequired
         if optional:
             [hint] = get_args(hint)
-        if config._get_node(name) is None:
-            if not optional:
-                key = config._get_full_key(name)
-                yield key, f"{key} is missing: it must be {described(hint)}"
-            continue
-        yield from _faults(config, name, hint)
+        if name in config.keys():  # noqa: SIM118, what must be given is not `in` it
+            yield from _faults(config, name, hint)
+        elif not optional:
+            place = str(config._get_full_key(name))
+            yield Fault(place, place, f"is missing; it must be {described(hint)}")
 
 
-def _faults(config: DictConfig, name: str, hint: Any) -> Iterator[tuple[str, str | None]]:
+def _faults(config: DictConfig, name: str, hint: Any) -> Iterator[Fault]:
     node = _resolved(config, name)
     if isinstance(node, DictConfig) and not node._is_none():
         for part in get_args(hint) or [hint]:
@@ -98,29 +115,28 @@ def _faults(config: DictConfig, name: str, hint: Any) -> Iterator[tuple[str, str
             return
     if node._is_missing():
         config[name]  # raises MissingMandatoryValue
-    yield _fault(node, hint)
+    yield _judged(config, name, hint)
 
 
-def _target_faults(node: Container) -> Iterator[tuple[str, str | None]]:
-    """Each argument of each ``_target_`` in a configuration, and what is wrong with it."""
+def _target_faults(node: DictConfig | ListConfig) -> Iterator[Fault]:
+    """Each argument of each ``_target_`` in a configuration."""
     if node._is_none() or node._is_missing() or node._is_interpolation():
         return
     if isinstance(node, DictConfig) and "_target_" in node:
         yield from _argument_faults(node)
-    names = list(node.keys()) if isinstance(node, DictConfig) else range(len(node))
-    for name in names:
+    for name in list(node.keys()) if isinstance(node, DictConfig) else range(len(node)):
         child = node._get_node(name)
-        if isinstance(child, Container):
+        if isinstance(child, DictConfig | ListConfig):
             yield from _target_faults(child)
 
 
-def _argument_faults(node: DictConfig) -> Iterator[tuple[str, str | None]]:
-    place = _full_key(node)
+def _argument_faults(node: DictConfig) -> Iterator[Fault]:
     try:
         target = get_object(node._target_)
         hints = arguments(target)
     except (HydraException, ImportError, ValueError, TypeError) as error:
-        yield f"{place}._target_", f"{place}._target_={node._target_} cannot be used: {error}"
+        place = str(node._get_full_key("_target_"))
+        yield Fault(place, place, f"must be the name of a class or function: {error}")
         return
     if hints is None:
         return
@@ -128,12 +144,26 @@ def _argument_faults(node: DictConfig) -> Iterator[tuple[str, str | None]]:
         if name.startswith("_"):
             continue
         if name in hints:
-            found = _resolved(node, name)
-            if not found._is_missing():
-                yield _fault(found, hints[name])
+            if not _resolved(node, name)._is_missing():
+                yield _judged(node, name, hints[name])
         elif name != _LABEL and "**" not in hints:
-            key, known = f"{place}.{name}", ", ".join(hints)
-            yield key, f"{key}: {node._target_} has no argument {name}; it has {known}"
+            place = str(node._get_full_key(name))
+            yield Fault(place, place, f"is no argument of {node._target_}; {', '.join(hints)} are")
+
+
+def _judged(parent: DictConfig, name: str, hint: Any) -> Fault:
+    """A key set beside its type."""
+    node = _resolved(parent, name)
+    place, value = str(parent._get_full_key(name)), _plain(node)
+    holder = node._get_parent()
+    source = str(holder._get_full_key(node._key())) if isinstance(holder, Container) else place
+    if fits(value, hint):
+        return Fault(place, source)
+    if type(value) is int and int not in _members(hint) and fits(str(value), hint):
+        node._set_value(str(value))
+        return Fault(place, source)
+    reason = f"must be {described(hint, value)}, not {_shown(value)}"
+    return Fault(place, source, reason, value is None)
 
 
 def arguments(target: Any) -> dict[str, Any] | None:
@@ -167,7 +197,7 @@ def _evaluated(annotation: Any, names: dict[str, Any]) -> Any:
         return Any
 
 
-def _resolved(parent: DictConfig, name: str) -> Node:
+def _resolved(parent: DictConfig | ListConfig, name: Any) -> Node:
     """The node of a key, or the one that its interpolation points to."""
     node = parent._get_node(name)
     assert isinstance(node, Node)
@@ -176,27 +206,11 @@ def _resolved(parent: DictConfig, name: str) -> Node:
     return found
 
 
-def _full_key(node: Node) -> str:
-    parent = node._get_parent()
-    return str(parent._get_full_key(node._key())) if isinstance(parent, Container) else ""
-
-
-def _fault(node: Node, hint: Any) -> tuple[str, str | None]:
-    key, value = _full_key(node), _plain(node)
-    if fits(value, hint):
-        return key, None
-    if type(value) is int and fits(str(value), hint):
-        node._set_value(str(value))
-        return key, None
-    return key, f"{key} must be {described(hint, value)}, not {_shown(value)}"
-
-
 def _plain(node: Node) -> Any:
     """The value of a node, as lists and dictionaries; what has a ``_target_`` as an Object."""
     if isinstance(node, DictConfig | ListConfig) and not (node._is_none() or node._is_missing()):
         if isinstance(node, ListConfig):
-            children = [node._get_node(index) for index in range(len(node))]
-            return [_plain(child._maybe_dereference_node()) for child in children]
+            return [_plain(_resolved(node, index)) for index in range(len(node))]
         if "_target_" in node:
             return _OBJECT
         return {name: _plain(_resolved(node, name)) for name in node}
@@ -236,12 +250,21 @@ def fits(value: Any, hint: Any) -> bool:
             and all(fits(item, part) for item, part in zip(value, parts, strict=True))
         )
     if kind in _LISTS:
-        return isinstance(value, list) and all(fits(item, part) for item in value for part in parts[:1])
+        return isinstance(value, list) and all(
+            fits(item, part) for item in value for part in parts[:1]
+        )
     if kind in _MAPPINGS:
         return isinstance(value, dict) and all(
             fits(item, part) for item in value.values() for part in parts[1:]
         )
     return False
+
+
+def _members(hint: Any) -> list[Any]:
+    """The types of a union."""
+    if get_origin(hint) in (Union, UnionType):
+        return [member for part in get_args(hint) for member in _members(part)]
+    return [get_args(hint)[0]] if get_origin(hint) is Annotated else [hint]
 
 
 def _bounds(hint: Any) -> list[Any]:
@@ -304,13 +327,15 @@ def _described_bounds(bounds: list[Any], value: Any) -> str:
                 words += f" from {least}"
             case Gt(below):
                 words += f" above {below}"
-            case Le(most) if most < LARGEST or (type(value) is int and value > most):
+            case Le(int() | float() as most) if most < LARGEST or (
+                type(value) is int and value > most
+            ):
                 words += f" to {most}"
             case Lt(above):
                 words += f" and below {above}"
             case MultipleOf(divisor):
                 words += f", a multiple of {divisor}"
-            case MinLen():
+            case MinLen() if isinstance(value, list):
                 words += " that is not empty"
     return f"{words} on" if re.fullmatch(r" from \S+", words) else words
 

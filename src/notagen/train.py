@@ -7,7 +7,6 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from notagen.config import announce, build, build_each, command, listed, options, quiet, save
-from notagen.errors import UserError
 from notagen.training import cpu, sweep
 
 
@@ -19,9 +18,6 @@ def main(config: DictConfig) -> float | None:
         The number that best weights are chosen by, for sweepers that look for it; None where
         there was no validation, and on ranks but the first.
     """
-    if (steps := config.trainer.max_steps) < 1:
-        raise UserError(f"stage.max_steps={steps} trains nothing; choose 1 or more")
-
     cpu.configure()
 
     import lightning as L

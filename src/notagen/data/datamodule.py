@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import lightning as L
 import numpy as np
+from annotated_types import Interval
 from datasets import Dataset
 from torch.utils.data import DataLoader
 
@@ -21,6 +22,7 @@ from notagen.data.batches import (
 from notagen.data.pieces import PieceDataset, Transpose, collection_of, prompt_of, validation_pieces
 from notagen.errors import UserError
 from notagen.prompts import Prompt
+from notagen.ranges import Count, Length, Seed
 
 _CHARACTERS_PER_PATCH = 11  # on average: a patch ends with its bar
 
@@ -46,13 +48,13 @@ class CorpusData(L.LightningDataModule):
     def __init__(
         self,
         path: str,
-        patch_length: int,
-        batch_size: int,
+        patch_length: Length,
+        batch_size: Count,
         transpose: Transpose,
-        workers: int,
-        seed: int,
+        workers: Annotated[int, Interval(ge=0, le=1000)],
+        seed: Seed,
         where: str | None = None,
-        batch_patches: int | None = None,
+        batch_patches: Count | None = None,
     ) -> None:
         super().__init__()
         self.path = Path(path)

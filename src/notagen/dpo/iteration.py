@@ -35,6 +35,7 @@ from notagen.generation import Sampling
 from notagen.metrics.bits import likelihood
 from notagen.model import NotaGen
 from notagen.prompts import known_prompts
+from notagen.ranges import Count, Seed
 from notagen.reward import Encoder, Features
 
 
@@ -64,7 +65,7 @@ class Iteration:
     """
 
     folder: str
-    number: int
+    number: Count
     policy: str
     corpus: str
     where: str | None
@@ -74,7 +75,7 @@ class Iteration:
     samples: RolloutSettings
     preferences: PairSettings
     bounds: Bounds
-    seed: int
+    seed: Seed
 
     def __post_init__(self) -> None:
         if self.number < 1:

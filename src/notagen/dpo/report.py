@@ -11,6 +11,8 @@ from pathlib import Path
 from statistics import fmean, variance
 from typing import Any, TypedDict
 
+from notagen.ranges import Cosine, Fraction, PositiveOrZero
+
 
 class Figures(TypedDict):
     """Figures of a policy from the pieces it wrote: a row of the report."""
@@ -38,10 +40,10 @@ class Figures(TypedDict):
 class Bounds:
     """Limits of a policy that is trained for a higher score; named as in :class:`Figures`."""
 
-    copies: float
-    long_runs: float
-    self_similarity: float
-    real_bits_increase: float
+    copies: Fraction
+    long_runs: Fraction
+    self_similarity: Cosine
+    real_bits_increase: PositiveOrZero
 
     def passed(self, line: Figures) -> list[str]:
         """Names of the limits that a policy exceeds."""

@@ -14,6 +14,7 @@ from notagen.data.pieces import prompt_of
 from notagen.errors import UserError
 from notagen.generation import FinishReason, Sampling, generate
 from notagen.model import NotaGen
+from notagen.ranges import Count
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,10 @@ class RolloutSettings:
         max_patches: length at which a piece that does not end is stopped, in patches.
     """
 
-    per_prompt: int
-    min_real: int
-    batch_size: int
-    max_patches: int
+    per_prompt: Count
+    min_real: Count
+    batch_size: Count
+    max_patches: Count
 
 
 class PromptGroup(NamedTuple):

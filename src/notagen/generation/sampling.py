@@ -8,15 +8,17 @@ from functools import cache
 from hashlib import blake2b
 from importlib.util import find_spec
 from struct import Struct
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from annotated_types import Interval
 from torch import Tensor
 
 from notagen.errors import UserError
 from notagen.patches import PATCH_SIZE, VOCABULARY
+from notagen.ranges import CountOrZero, Positive, PositiveFraction
 
 _WORDS = Struct(f"<{PATCH_SIZE}I")  # the 64 bytes of a blake2b digest
 
@@ -43,12 +45,12 @@ class Sampling:
         UserError: (a ValueError) a setting is out of range.
     """
 
-    top_k: int = 9
-    top_p: float = 0.9
-    temperature: float = 1.2
+    top_k: Annotated[int, Interval(ge=1, le=VOCABULARY)] = 9
+    top_p: PositiveFraction = 0.9
+    temperature: Positive = 1.2
     temperature_first: bool = False
     align: Align = "enforce"
-    max_resamples: int = 32
+    max_resamples: CountOrZero = 32
 
     def __post_init__(self) -> None:
         if not (1 <= self.top_k <= VOCABULARY and 0 < self.top_p <= 1 and self.temperature > 0):

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from notagen import scores
-from notagen.atomic import replacing
+from notagen.atomic import write
 from notagen.errors import UserError
 from notagen.generation.engine import GeneratedPiece
 from notagen.generation.piece import FinishReason
@@ -69,7 +69,7 @@ def save(piece: GeneratedPiece, folder: Path, formats: Sequence[str]) -> Saved:
     name = f"piece-{piece.index + 1:03d}"
     for earlier in (*folder.glob(f"{name}.*"), *folder.glob(f"{name}-*.svg")):
         earlier.unlink()
-    (folder / f"{name}.txt").write_text(piece.text)
+    write(folder / f"{name}.txt", piece.text)
     stats = piece.stats
     saved = Saved(
         name,
@@ -108,8 +108,7 @@ def check_formats(formats: Sequence[str]) -> None:
 def write_index(saved: Sequence[Saved], folder: Path) -> None:
     """Write ``index.jsonl``, one line per piece; as the last file, it marks the folder as whole."""
     lines = "".join(json.dumps(asdict(piece)) + "\n" for piece in saved)
-    with replacing(folder / _INDEX) as unfinished:
-        unfinished.write_text(lines)
+    write(folder / _INDEX, lines)
 
 
 def first_to_open(saved: Sequence[Saved], folder: Path) -> Path | None:
@@ -154,32 +153,32 @@ class _Sheet:
 
 
 def _write_abc(sheet: _Sheet, stem: Path) -> None:
-    stem.with_suffix(".abc").write_text(f"X:1\n{sheet.tune.to_standard()}")
+    write(stem.with_suffix(".abc"), f"X:1\n{sheet.tune.to_standard()}")
 
 
 def _write_musicxml(sheet: _Sheet, stem: Path) -> None:
-    stem.with_suffix(".musicxml").write_text(scores.to_musicxml(sheet.tune))
+    write(stem.with_suffix(".musicxml"), scores.to_musicxml(sheet.tune))
 
 
 def _write_midi(sheet: _Sheet, stem: Path) -> None:
-    stem.with_suffix(".mid").write_bytes(scores.to_midi(sheet.tune))
+    write(stem.with_suffix(".mid"), scores.to_midi(sheet.tune))
 
 
 def _write_svg(sheet: _Sheet, stem: Path) -> None:
     for number, page in enumerate(sheet.pages, start=1):
-        stem.with_name(f"{stem.name}-{number}.svg").write_text(page)
+        write(stem.with_name(f"{stem.name}-{number}.svg"), page)
 
 
 def _write_pdf(sheet: _Sheet, stem: Path) -> None:
-    stem.with_suffix(".pdf").write_bytes(pdf(sheet.pages))
+    write(stem.with_suffix(".pdf"), pdf(sheet.pages))
 
 
 def _write_wav(sheet: _Sheet, stem: Path) -> None:
-    stem.with_suffix(".wav").write_bytes(wav(sheet.tune))
+    write(stem.with_suffix(".wav"), wav(sheet.tune))
 
 
 def _write_mp3(sheet: _Sheet, stem: Path) -> None:
-    stem.with_suffix(".mp3").write_bytes(mp3(sheet.tune))
+    write(stem.with_suffix(".mp3"), mp3(sheet.tune))
 
 
 _WRITERS: dict[str, Callable[[_Sheet, Path], None]] = {

@@ -18,6 +18,7 @@ from torch import Tensor
 from notagen.atomic import replacing
 from notagen.errors import UserError
 from notagen.model.weights import read_checkpoint
+from notagen.ranges import Count
 
 TERMINATED: Final = 128 + signal.SIGTERM
 """Exit code of a run that was told to stop: 143, as of any process that SIGTERM ends."""
@@ -37,7 +38,7 @@ class LastCheckpoint(Checkpoint):
         every_n_train_steps: optimizer steps between two.
     """
 
-    def __init__(self, dirpath: str, every_n_train_steps: int) -> None:
+    def __init__(self, dirpath: str, every_n_train_steps: Count) -> None:
         self.path = Path(dirpath) / "last.ckpt"
         self.every_n_train_steps = every_n_train_steps
         self.step = 0

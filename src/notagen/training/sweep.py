@@ -15,6 +15,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from notagen.atomic import replacing, write
 from notagen.errors import UserError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def record(numbers: Mapping[str, float | str], out: Path) -> None:
         return
     hydra = HydraConfig.get()
     row = {**_swept(), **numbers, "folder": str(out)}
-    Path(hydra.sweep.dir, f"{hydra.job.num}.json").write_text(json.dumps(row))
+    write(Path(hydra.sweep.dir, f"{hydra.job.num}.json"), json.dumps(row))
 
 
 def failed(error: FloatingPointError, out: Path) -> float:
@@ -95,7 +96,10 @@ class ComparisonTable(Callback):
         rows = [json.loads(path.read_text()) for path in folder.glob("*.json")]
         rows.sort(key=lambda row: row.get("val/loss", float("inf")))
         columns = list(dict.fromkeys(key for row in rows for key in row))
-        with (folder / "table.csv").open("w", newline="") as file:
+        with (
+            replacing(folder / "table.csv") as unfinished,
+            unfinished.open("w", newline="") as file,
+        ):
             table = csv.DictWriter(file, columns)
             table.writeheader()
             table.writerows(rows)
