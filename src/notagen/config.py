@@ -163,7 +163,7 @@ def unknown_keys(config_name: str, arguments: Sequence[str]) -> list[str]:
         options = [item.input_line for item in overrides if (CONF / item.key_or_group).is_dir()]
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             config = hydra.compose(config_name, [str(line) for line in options])
-    except HydraException:
+    except (HydraException, ValueError):
         return []  # Hydra's own sentence names the choices
     changed = [
         item.key_or_group

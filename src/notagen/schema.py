@@ -32,6 +32,7 @@ from hydra.errors import HydraException
 from hydra.utils import get_object
 from omegaconf import DictConfig, ListConfig
 from omegaconf.base import Container, Node
+from omegaconf.errors import InterpolationResolutionError
 
 from notagen.errors import UserError
 from notagen.ranges import LARGEST, Object
@@ -96,7 +97,10 @@ def _own_faults(config: DictConfig, keys: Any) -> Iterator[Fault]:
         if optional:
             [hint] = get_args(hint)
         if name in config.keys():  # noqa: SIM118, what must be given is not `in` it
-            yield from _faults(config, name, hint)
+            try:
+                yield from _faults(config, name, hint)
+            except InterpolationResolutionError as error:
+                yield _unresolved(config, name, error)
         elif not optional:
             place = str(config._get_full_key(name))
             yield Fault(place, place, f"is missing; it must be {described(hint)}")
@@ -125,7 +129,7 @@ def _target_faults(node: DictConfig | ListConfig) -> Iterator[Fault]:
     if isinstance(node, DictConfig) and "_target_" in node:
         yield from _argument_faults(node)
     for name in list(node.keys()) if isinstance(node, DictConfig) else range(len(node)):
-        child = node._get_node(name)
+        child: Any = node._get_node(name)  # type: ignore[arg-type]
         if isinstance(child, DictConfig | ListConfig):
             yield from _target_faults(child)
 
@@ -144,11 +148,20 @@ def _argument_faults(node: DictConfig) -> Iterator[Fault]:
         if name.startswith("_"):
             continue
         if name in hints:
-            if not _resolved(node, name)._is_missing():
-                yield _judged(node, name, hints[name])
+            try:
+                if not _resolved(node, name)._is_missing():
+                    yield _judged(node, name, hints[name])
+            except InterpolationResolutionError as error:
+                yield _unresolved(node, name, error)
         elif name != _LABEL and "**" not in hints:
             place = str(node._get_full_key(name))
             yield Fault(place, place, f"is no argument of {node._target_}; {', '.join(hints)} are")
+
+
+def _unresolved(parent: DictConfig, name: str, error: Exception) -> Fault:
+    """A key whose interpolation points to nothing."""
+    place, (first, _, _) = str(parent._get_full_key(name)), str(error).partition("\n")
+    return Fault(place, place, f"cannot be told: {first.partition('interpolation: ')[2] or first}")
 
 
 def _judged(parent: DictConfig, name: str, hint: Any) -> Fault:
@@ -231,7 +244,7 @@ def fits(value: Any, hint: Any) -> bool:
     if origin is Literal:
         return any(type(value) is type(part) and value == part for part in parts)
     kind = origin or hint
-    if not isinstance(kind, type) or kind is object:
+    if not isinstance(kind, type) or kind in (Any, object):
         return True  # Any, a type variable, a name that only type checkers know
     if value is _OBJECT:
         return kind not in _KINDS or kind is Object
