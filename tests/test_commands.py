@@ -49,7 +49,7 @@ def test_a_multirun_is_asked_for_anywhere(run):
 def test_what_must_be_given_is_named(run):
     with pytest.raises(SystemExit, match="weights= must be given"):
         run("generate")
-    with pytest.raises(SystemExit, match="^notagen: form has no key foo"):
+    with pytest.raises(SystemExit, match=r"^notagen: form has no key foo"):
         run("generate", "weights=x", "form.foo=3")
 
 

@@ -152,7 +152,7 @@ def test_dpo_is_the_published_recipe(size):
         ("sampling.tries=3", "did you mean max_resamples"),
         ("form.key=F#min", "form.key=F#min cannot be read; .*: 'form.key=\"F#min\"'"),
         ("hydra/launcher=joblib", r"pip install 'notagen\[scale\]'"),
-        ("model=null", "model is missing; it must be"),
+        ("model=null", r"model=null is no option: choose large\|m3"),
         ("~optimizer", "optimizer is missing; it must be"),
         ("model=true", "cannot take model=true"),
         ("model=huge", "Available options in 'model':\\s+base\\s+large\\s+m3\\s+medium\\s+nano"),

@@ -176,7 +176,7 @@ def test_every_argument_of_ours_has_a_type_that_can_be_read():
         ("reward._target_=no.such", "reward._target_ must be the name of a class or function"),
         ("stage.data.transpose=${seed}", "stage.data.transpose must be all, near or original"),
         ("run=''", "run must be text, not empty"),
-        ("sampling=null", "sampling is missing"),
+        ("~sampling", "sampling is missing"),
     ],
 )
 def test_the_sentence_names_key_value_and_what_is_allowed(override, sentence):

@@ -151,6 +151,9 @@ def _not_composed(error: Exception, config_name: str, arguments: Sequence[str]) 
     reason = str(error).partition("\nConfig search path")[0].rstrip()
     if isinstance(error, HydraException | OmegaConfBaseException):
         return reason
+    for key, _, value in (argument.partition("=") for argument in arguments):
+        if value == "null" and (CONF / key).is_dir():
+            return f"{key}=null is no option: choose {'|'.join(_choices(key))}, or give ~{key}"
     return f"cannot take {' '.join(arguments)}: {reason}"  # of Hydra's own checks
 
 
