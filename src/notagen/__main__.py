@@ -6,6 +6,8 @@ import runpy
 import sys
 
 from notagen import __version__
+from notagen.errors import UserError
+from notagen.exits import explained
 
 COMMANDS = {
     "prepare": "turn scores into a prepared corpus",
@@ -25,13 +27,15 @@ def main() -> None:
         sys.argv[:2] = [f"notagen {name}"]
         # As `python -m` does it, so that ranks and workers are started in the same way.
         runpy.run_module(f"notagen.{name}", run_name="__main__", alter_sys=True)
-    elif name in ("--help", "-h"):
-        print("notagen COMMAND [key=value ...]; COMMAND --help explains its keys\n")
-        print("\n".join(f"  {each:<10}{line}" for each, line in COMMANDS.items()))
-    elif name == "--version":
-        print(f"notagen {__version__}")
-    else:
-        sys.exit(f"notagen: there is no command {name}; choose from {', '.join(COMMANDS)}")
+        return
+    with explained():
+        if name in ("--help", "-h"):
+            print("notagen COMMAND [key=value ...]; COMMAND --help explains its keys\n")
+            print("\n".join(f"  {each:<10}{line}" for each, line in COMMANDS.items()))
+        elif name == "--version":
+            print(f"notagen {__version__}")
+        else:
+            raise UserError(f"there is no command {name}; choose from {', '.join(COMMANDS)}")
 
 
 if __name__ == "__main__":

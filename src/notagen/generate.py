@@ -20,8 +20,6 @@ def main(config: DictConfig) -> None:
 
     from notagen.generation import Form
     from notagen.generation.saving import check_formats, first_to_open, summary
-    from notagen.generation.to_folder import generate_to_folder, to_device
-    from notagen.model import weights
 
     prompt = _prompt(plain(config.prompt))
     check_known(prompt, Path(config.weights))
@@ -33,7 +31,6 @@ def main(config: DictConfig) -> None:
     sampling = build(config.sampling)
     requested = {name: value for name, value in plain(config.form).items() if value is not None}
     form = Form(**requested)
-    model = to_device(weights.load(config.weights), str(config.precision))
     announce(
         "generate",
         {
@@ -46,6 +43,12 @@ def main(config: DictConfig) -> None:
             "out": out,
         },
     )
+
+    # Seconds of imports, which the plan need not wait for.
+    from notagen.generation.to_folder import generate_to_folder, to_device
+    from notagen.model import weights
+
+    model = to_device(weights.load(config.weights), str(config.precision))
     saved = generate_to_folder(
         model,
         [str(prompt or "")] * config.n,

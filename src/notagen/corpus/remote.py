@@ -11,7 +11,6 @@ from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 
 from notagen.corpus.guards import check_size
-from notagen.data import storage
 from notagen.errors import UserError
 
 _FIRST = "card.json"  # uploaded first: a folder that has it may be replaced
@@ -79,6 +78,8 @@ def local_file(path: Path, url: str, largest: int) -> Iterator[Path]:
 def is_prepared(out: str) -> bool:
     """True if a complete prepared corpus lies at ``out``."""
     if not is_url(out):
+        from notagen.data import storage  # and `datasets`, which most commands do without
+
         return storage.is_prepared(Path(out))
     files, root = open_url(out)
     return bool(files.exists(f"{root}/{_LAST}"))
@@ -91,6 +92,8 @@ def check_writable(out: str) -> None:
         UserError: something else lies at ``out``.
     """
     if not is_url(out):
+        from notagen.data import storage
+
         storage.check_writable(Path(out))
         return
     files, root = open_url(out)

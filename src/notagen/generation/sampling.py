@@ -8,17 +8,18 @@ from functools import cache
 from hashlib import blake2b
 from importlib.util import find_spec
 from struct import Struct
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from annotated_types import Interval
-from torch import Tensor
 
 from notagen.errors import UserError
 from notagen.patches import PATCH_SIZE, VOCABULARY
 from notagen.ranges import CountOrZero, Positive, PositiveFraction
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _WORDS = Struct(f"<{PATCH_SIZE}I")  # the 64 bytes of a blake2b digest
 
@@ -73,7 +74,7 @@ class Sampling:
         """
         noise = np.asarray(uniform)
         options = self.top_k, self.top_p, self._powers
-        if logits.device.type == "cpu" and logits.dtype == torch.float32 and _has_numba():
+        if logits.device.type == "cpu" and str(logits.dtype) == "torch.float32" and _has_numba():
             from notagen.generation import sampling_numba
 
             ids = sampling_numba.sample_rows(logits.contiguous().numpy(), noise, *options)

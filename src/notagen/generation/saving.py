@@ -7,16 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from notagen import scores
 from notagen.atomic import write
-from notagen.errors import UserError
-from notagen.generation.engine import GeneratedPiece
-from notagen.generation.piece import FinishReason
+from notagen.errors import ScoreError, UserError
 from notagen.notation import NotationError, Tune
 from notagen.notation.bars import is_resting
-from notagen.scores.audio import mp3, wav
-from notagen.scores.engrave import pdf, svg
+
+if TYPE_CHECKING:
+    from notagen.generation.engine import GeneratedPiece
 
 _INDEX = "index.jsonl"
 _OPENED_FIRST = (".pdf", "-1.svg", ".musicxml", ".mid", ".abc")  # a page before a program
@@ -53,6 +52,8 @@ class Saved:
     @property
     def is_complete(self) -> bool:
         """True if the piece has all its bars, is readable, and has no silent voice."""
+        from notagen.generation.piece import FinishReason
+
         return (
             self.finish_reason == FinishReason.COMPLETE.value
             and not self.problem
@@ -84,7 +85,7 @@ def save(piece: GeneratedPiece, folder: Path, formats: Sequence[str]) -> Saved:
         sheet = _Sheet(tune)
         for kind in formats:
             _WRITERS[kind](sheet, folder / name)
-    except (NotationError, scores.ScoreError) as error:
+    except (NotationError, ScoreError) as error:
         return replace(saved, problem=str(error))
     return replace(
         saved,
@@ -149,7 +150,12 @@ class _Sheet:
 
     @cached_property
     def pages(self) -> list[str]:
+        from notagen.scores.engrave import svg
+
         return svg(self.tune)
+
+
+# Each writer imports what it needs itself: music21 and verovio take seconds to start.
 
 
 def _write_abc(sheet: _Sheet, stem: Path) -> None:
@@ -157,10 +163,14 @@ def _write_abc(sheet: _Sheet, stem: Path) -> None:
 
 
 def _write_musicxml(sheet: _Sheet, stem: Path) -> None:
+    from notagen import scores
+
     write(stem.with_suffix(".musicxml"), scores.to_musicxml(sheet.tune))
 
 
 def _write_midi(sheet: _Sheet, stem: Path) -> None:
+    from notagen import scores
+
     write(stem.with_suffix(".mid"), scores.to_midi(sheet.tune))
 
 
@@ -170,14 +180,20 @@ def _write_svg(sheet: _Sheet, stem: Path) -> None:
 
 
 def _write_pdf(sheet: _Sheet, stem: Path) -> None:
+    from notagen.scores.engrave import pdf
+
     write(stem.with_suffix(".pdf"), pdf(sheet.pages))
 
 
 def _write_wav(sheet: _Sheet, stem: Path) -> None:
+    from notagen.scores.audio import wav
+
     write(stem.with_suffix(".wav"), wav(sheet.tune))
 
 
 def _write_mp3(sheet: _Sheet, stem: Path) -> None:
+    from notagen.scores.audio import mp3
+
     write(stem.with_suffix(".mp3"), mp3(sheet.tune))
 
 

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from notagen.data.batches import Batch
 from notagen.errors import UserError
-from notagen.metrics.bits import BitsPerCharacter, bits_per_character
+from notagen.metrics.bits import bits_per_character
+from notagen.metrics.bits_metric import BitsPerCharacter
 from notagen.model import NotaGen, predicted, weights
 from notagen.model.config import Level
 from notagen.patches import EOS

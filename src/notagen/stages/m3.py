@@ -15,7 +15,7 @@ from torchmetrics.classification import BinaryAUROC
 from notagen.data.batches import Batch
 from notagen.data.datamodule import CorpusData
 from notagen.errors import UserError
-from notagen.metrics.bits import BitsPerCharacter
+from notagen.metrics.bits_metric import BitsPerCharacter
 from notagen.model import weights
 from notagen.patches import PAD
 from notagen.ranges import Count, Fraction, Seed
