@@ -55,32 +55,20 @@ SWITCHES = r"""
     (resume|checkpointing|enable_\w+|use_distributed_sampler|fused|temperature_first|prompts
     |auto_insert_metric_name|per_character|offline|cuda_graphs|overwrite|fast_dev_run
     |save_distributed_checkpoint)$"""
-# What each key may be, by its value: all others refuse it.
-VALUES: list[tuple[Any, str | None]] = [
+# Keys that take a value of the wrong kind, and rightly; all others refuse it.
+ACCEPTED: list[tuple[Any, str]] = [
     ("two", NAMES),
     (True, SWITCHES),
-    ([1, "a"], None),
-    ({"a": 1}, None),
-    (math.nan, None),
-    (math.inf, None),
     ("", r"(name|path|labels|include|where|judge|project|version|policy|folder|corpus|\w*dir\w*)$"),
     (
         1e30,
         r"(lr|adamw_lr|weight_decay|learning_rate\w*|temperature|alpha|min_delta|beta|dpop_lambda"
         r"|simpo_gamma|real_bits_increase|gradient_clip_val|seconds|file_mb|memory_gb)(\.\w+)?$",
     ),
-    (
-        -1,
-        NAMES[:-2] + r"|save_top_k|min_delta|max_similarity|self_similarity)$",
-    ),
-    (10**20, None),
-    (None, None),
-    (0, None),
-    ([], None),
-    (1.5, None),
+    (-1, f"{NAMES[:-2]}|save_top_k|min_delta|max_similarity|self_similarity)$"),
 ]
-CHECKED = [(value, accepted) for value, accepted in VALUES if accepted is not None]
 ALWAYS_WRONG = [[1, "a"], {"a": 1}, math.nan, math.inf]
+TOLD = [None, 0, [], 1.5, 10**20]  # as the key says
 
 
 def composed(command: str, *overrides: str) -> DictConfig:
@@ -131,7 +119,9 @@ def test_every_key_refuses_what_is_not_of_its_type(case):
         named = refused(base, value)
         below = {key.rpartition(".")[0] for key in named}  # `_target_` of what is now a mapping
         assert keys <= named | below, value
-    for value, accepted in CHECKED:
+    for value in TOLD:
+        refused(base, value)  # looks at the sentences
+    for value, accepted in ACCEPTED:
         pattern = re.compile(accepted, re.VERBOSE)
         for key in keys - refused(base, value):
             assert pattern.search(key), (key, value)

@@ -100,7 +100,7 @@ def test_what_cannot_be_trained_is_said(run, corpus, key, said):
 
 
 def test_iterations_are_counted_from_one(run):
-    with pytest.raises(SystemExit, match="counted from 1"):
+    with pytest.raises(SystemExit, match="iteration must be a whole number from 1 on"):
         run("train", "stage=dpo", "iteration=0")
 
 

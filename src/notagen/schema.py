@@ -182,32 +182,23 @@ def _judged(parent: DictConfig, name: str, hint: Any) -> Fault:
 def arguments(target: Any) -> dict[str, Any] | None:
     """Annotations of a callable's arguments by name; None where it does not tell its arguments.
 
-    The annotation of an argument that has none, or one that only type checkers can resolve, is
-    Any. ``**arguments`` stand under ``"**"``.
+    Any stands for an annotation that is not there, or that type checkers alone can resolve;
+    ``**arguments`` stand under ``"**"``.
     """
     try:
+        parameters = inspect.signature(target, eval_str=True).parameters.values()
+    except NameError:  # a name that is imported for type checkers alone
         parameters = inspect.signature(target).parameters.values()
     except ValueError:  # a class of C has no signature
         return None
-    function = inspect.unwrap(target.__init__ if inspect.isclass(target) else target)
-    names = getattr(inspect.unwrap(getattr(function, "__func__", function)), "__globals__", {})
     return {
-        "**" if parameter.kind is parameter.VAR_KEYWORD else parameter.name: _evaluated(
-            parameter.annotation, names
+        "**" if parameter.kind is parameter.VAR_KEYWORD else parameter.name: (
+            Any
+            if parameter.annotation is parameter.empty or isinstance(parameter.annotation, str)
+            else parameter.annotation
         )
         for parameter in parameters
     }
-
-
-def _evaluated(annotation: Any, names: dict[str, Any]) -> Any:
-    if annotation is inspect.Parameter.empty:
-        return Any
-    if not isinstance(annotation, str):
-        return annotation
-    try:
-        return eval(annotation, names)
-    except NameError:  # imported for type checkers alone
-        return Any
 
 
 def _resolved(parent: DictConfig | ListConfig, name: Any) -> Node:

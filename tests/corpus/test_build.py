@@ -203,7 +203,9 @@ def test_a_corpus_without_validation_pieces_is_reported(run, tmp_path, capfd):
 
 
 def test_no_processes_are_refused(run, tmp_path):
-    with pytest.raises(SystemExit, match="processes=-1 reads nothing"):
+    with pytest.raises(
+        SystemExit, match="processes must be a whole number from 1 to 10000 or null, not -1"
+    ):
         run("prepare", "processes=-1")
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 import torch.utils.data
 from annotated_types import Interval
 
-from notagen.ranges import Cosine, Fraction
+from notagen.ranges import Fraction
 
 Pairing = Literal["within", "across"]
 """``within``: pairs of pieces with the same prompt. ``across``: any chosen with any rejected, as
@@ -33,7 +33,7 @@ class PairSettings:
     """
 
     fraction: Annotated[float, Interval(gt=0, le=0.5)]
-    max_similarity: Cosine
+    max_similarity: Annotated[float, Interval(ge=-1, le=2)]  # above 1: nothing is a copy
     max_misaligned: Fraction
     pairing: Pairing
 
