@@ -99,6 +99,11 @@ def test_what_cannot_be_trained_is_said(run, corpus, key, said):
         run("train", *small(corpus, key))
 
 
+def test_iterations_are_counted_from_one(run):
+    with pytest.raises(SystemExit, match="iteration must be a whole number from 1 on"):
+        run("train", "stage=dpo", "iteration=0")
+
+
 def test_stages_follow_one_another(run, corpus):
     """pretrain, then finetune: found by itself, conditioned, starting from its weights."""
     with pytest.raises(SystemExit, match="starts from other weights"):

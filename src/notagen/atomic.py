@@ -45,7 +45,9 @@ def replacing(path: Path, *, sync: bool = False) -> Iterator[Path]:
         if os.path.lexists(path) and (_is_folder(unfinished) or _is_folder(path)):
             path.replace(former)
         unfinished.replace(path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a full disk is told by the write, which names no file
         restore(path)
         _remove(unfinished)
         raise
@@ -65,6 +67,12 @@ def restore(path: Path) -> None:
         _discard(former, unfinished)
     else:
         former.replace(path)
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Write a file whole, or leave what was there."""
+    with replacing(path) as unfinished:
+        unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def open_lines(path: Path) -> BinaryIO:

@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from notagen.atomic import check_new, check_writable, replacing
+from notagen.atomic import check_new, check_writable, write
 from notagen.config import announce, build, command, listed, quiet, saved
 from notagen.errors import UserError
 from notagen.training import cpu
@@ -17,10 +17,6 @@ from notagen.training import cpu
 @command("evaluate")
 def main(config: DictConfig) -> None:
     """Print bits per character on validation pieces, of weights or of each stage of a run."""
-    if config.ngram_order < 0:
-        raise UserError(
-            f"ngram_order={config.ngram_order} is no number of characters; choose 0 or more"
-        )
     out = None if config.out is None else Path(config.out)
     names = [str(name) for name in listed(config.weights)]
     cpu.configure()
@@ -40,8 +36,7 @@ def main(config: DictConfig) -> None:
 
 
 def _write(figures: Any, path: Path) -> None:
-    with replacing(path) as unfinished:
-        unfinished.write_text(json.dumps(figures, indent=2) + "\n")
+    write(path, json.dumps(figures, indent=2) + "\n")
 
 
 def _score_samples(names: list[str], config: DictConfig) -> None:

@@ -20,21 +20,17 @@ def main(config: DictConfig) -> None:
 
     from notagen.generation import Form
     from notagen.generation.saving import INDEX, check_formats, first_to_open, summary
-    from notagen.generation.to_folder import generate_to_folder, to_device
-    from notagen.model import weights
 
     labels = {name: label for name, label in plain(config.prompt).items() if label is not None}
     prompt = choose({k: plain_line(str(v)) for k, v in labels.items()}, Path(config.weights))
     formats = listed(config.formats)
     check_formats(formats)
-    _check_numbers(config)
     out = Path(config.out)
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file; give a folder as out=")
     sampling = build(config.sampling)
     requested = {name: value for name, value in plain(config.form).items() if value is not None}
     form = Form(**requested)
-    model = to_device(weights.load(config.weights), str(config.precision))
     announce(
         "generate",
         {
@@ -47,6 +43,12 @@ def main(config: DictConfig) -> None:
             "out": out,
         },
     )
+
+    # Seconds of imports, which the plan need not wait for.
+    from notagen.generation.to_folder import generate_to_folder, to_device
+    from notagen.model import weights
+
+    model = to_device(weights.load(config.weights), str(config.precision))
     saved = generate_to_folder(
         model,
         [str(prompt or "")] * config.n,
@@ -70,12 +72,6 @@ def main(config: DictConfig) -> None:
             f"none of the pieces is complete; {out / INDEX} says why. Train longer, or try "
             "sampling=careful, another seed or a longer max_patches"
         )
-
-
-def _check_numbers(config: DictConfig) -> None:
-    for key in ("n", "batch_size", "max_patches"):
-        if not (isinstance(config[key], int) and config[key] >= 1):
-            raise UserError(f"{key} must be a whole number from 1 on, not {config[key]}")
 
 
 if __name__ == "__main__":

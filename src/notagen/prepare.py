@@ -8,7 +8,6 @@ from typing import Any
 from omegaconf import DictConfig
 
 from notagen.config import announce, build, command, plain
-from notagen.errors import UserError
 
 
 @command("prepare")
@@ -25,8 +24,6 @@ def main(config: DictConfig) -> None:
     from notagen.corpus.workers import Limits
 
     out = str(config.out)
-    if config.processes is not None and config.processes < 1:
-        raise UserError(f"processes={config.processes} reads nothing; choose 1 or more")
     engine = engines.engine(config.engine)
     rules = Rules(**plain(config.rules))
     reader = Reader(largest=int(config.limits.file_mb * 1e6))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from notagen.atomic import check_new, replacing
+from notagen.atomic import check_new, write
 from notagen.config import announce, build, command, listed
 from notagen.training import cpu
 
@@ -44,10 +44,8 @@ def main(config: DictConfig) -> None:
     for result in probes:
         print(result)
     if out is not None:
-        with replacing(out) as unfinished:
-            unfinished.write_text(
-                json.dumps([result._asdict() for result in probes], indent=2) + "\n"
-            )
+        found = [result._asdict() for result in probes]
+        write(out, json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":

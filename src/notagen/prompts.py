@@ -9,6 +9,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
+from notagen.atomic import write
 from notagen.errors import UserError
 
 _FILE = "prompts.json"
@@ -35,7 +36,7 @@ def save_known(prompts: Iterable[Prompt], weights: Path) -> None:
     Pieces without any label are none to ask for.
     """
     labelled = {prompt for prompt in prompts if any(prompt)}
-    (weights / _FILE).write_text(json.dumps(sorted(labelled), indent=1) + "\n")
+    write(weights / _FILE, json.dumps(sorted(labelled), indent=1) + "\n")
 
 
 def copy_known(source: Path, weights: Path) -> None:

@@ -15,10 +15,6 @@ from notagen.training import cpu
 @command("select")
 def main(config: DictConfig) -> None:
     """Write a corpus of the ``fraction`` whose features are nearest to the mean of ``like``'s."""
-    if isinstance(config.fraction, str) or not 0 < config.fraction <= 1:
-        raise UserError(
-            f"fraction={config.fraction} is not a fraction; choose one above 0 and up to 1"
-        )
     source, out = Path(config.corpus.prepared), Path(config.out)
     if out.resolve() == source.resolve():
         raise UserError(f"{out} is the corpus to choose from; give another folder as out=")

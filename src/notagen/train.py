@@ -25,7 +25,7 @@ from notagen.config import (
     save,
     saved,
 )
-from notagen.errors import Stopped, UserError
+from notagen.errors import Stopped
 from notagen.training import cpu, signals, sweep
 
 if TYPE_CHECKING:
@@ -40,9 +40,6 @@ def main(config: DictConfig) -> float | None:
         The number that best weights are chosen by, for sweepers that look for it; None where
         there was no validation, and on ranks but the first.
     """
-    if (steps := config.trainer.max_steps) < 1:
-        raise UserError(f"stage.max_steps={steps} trains nothing; choose 1 or more")
-
     config.out = sweep.job_folder(config.out)
     signals.stop_at_once()
     with signals.saying_how_to_resume(Path(config.out), config.resume):

@@ -228,7 +228,9 @@ def test_what_cannot_be_trained_is_refused(run, tmp_path, number):
 
 
 def test_no_processes_are_refused(run, tmp_path):
-    with pytest.raises(SystemExit, match="processes=-1 reads nothing"):
+    with pytest.raises(
+        SystemExit, match="processes must be a whole number from 1 to 10000 or null, not -1"
+    ):
         run("prepare", "processes=-1")
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import lightning as L
+from annotated_types import Interval
 from datasets import Dataset
 from torch.utils.data import DataLoader
 
@@ -22,6 +23,7 @@ from notagen.data.pieces import (
 from notagen.data.validation import fixed_loader, subset
 from notagen.errors import UserError
 from notagen.prompts import Prompt
+from notagen.ranges import Count, Length, Seed
 
 
 class CorpusData(L.LightningDataModule):
@@ -46,14 +48,14 @@ class CorpusData(L.LightningDataModule):
     def __init__(
         self,
         path: str,
-        patch_length: int,
-        batch_size: int,
+        patch_length: Length,
+        batch_size: Count,
         transpose: Transpose,
-        workers: int,
-        seed: int,
+        workers: Annotated[int, Interval(ge=0, le=1000)],
+        seed: Seed,
         where: str | None = None,
-        batch_patches: int | None = None,
-        validation_pieces: int | None = None,
+        batch_patches: Count | None = None,
+        validation_pieces: Count | None = None,
     ) -> None:
         super().__init__()
         self.path = Path(path)

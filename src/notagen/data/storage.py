@@ -8,15 +8,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, TypedDict, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, TypedDict, get_type_hints
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import Dataset, DatasetDict, disable_progress_bars, load_from_disk
 
 from notagen.atomic import replacing, restore
 from notagen.errors import UserError
+
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict
 
 SPLITS: Final = ("train", "validation", "test")
 CARD: Final = "card.json"
@@ -76,6 +78,8 @@ def write(
     Raises:
         UserError: ``out`` holds something other than a prepared corpus.
     """
+    from datasets import DatasetDict, disable_progress_bars  # seconds, for whoever needs it
+
     check_writable(out)
     disable_progress_bars()
     with replacing(out, sync=True) as unfinished:
@@ -140,6 +144,8 @@ def _not_prepared(path: Path) -> str:
 
 
 def _opened(path: Path) -> DatasetDict:
+    from datasets import DatasetDict, load_from_disk
+
     try:
         splits = load_from_disk(str(path))
         for rows in splits.values():
@@ -250,6 +256,8 @@ def check_writable(out: Path) -> None:
 
 def _arrow(rows: Iterable[Row], path: Path) -> Dataset:
     """Write rows to an Arrow file, and memory-map it."""
+    from datasets import Dataset
+
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, _SCHEMA) as writer:
         for batch in _batches(rows):
             writer.write_batch(pa.RecordBatch.from_pylist(batch, _SCHEMA))

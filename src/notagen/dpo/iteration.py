@@ -39,6 +39,7 @@ from notagen.metrics.bits import likelihood
 from notagen.model import NotaGen
 from notagen.patches import Patches
 from notagen.prompts import Prompt, known_prompts
+from notagen.ranges import Count, Seed
 from notagen.reward import Encoder, Features
 
 _PREFERENCE: Final = ("number", "group", "role", "prompt", "score", "text")
@@ -71,7 +72,7 @@ class Iteration:
     """
 
     folder: str
-    number: int
+    number: Count
     policy: str
     corpus: str
     where: str | None
@@ -81,7 +82,7 @@ class Iteration:
     samples: RolloutSettings
     preferences: PairSettings
     bounds: Bounds
-    seed: int
+    seed: Seed
 
     def __post_init__(self) -> None:
         if self.number < 1:

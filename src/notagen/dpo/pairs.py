@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import torch.utils.data
+from annotated_types import Interval
+
+from notagen.ranges import Fraction
 
 Pairing = Literal["within", "across"]
 """``within``: pairs of pieces with the same prompt. ``across``: any chosen with any rejected, as
@@ -29,9 +32,9 @@ class PairSettings:
         pairing: see :data:`Pairing`.
     """
 
-    fraction: float
-    max_similarity: float
-    max_misaligned: float
+    fraction: Annotated[float, Interval(gt=0, le=0.5)]
+    max_similarity: Annotated[float, Interval(ge=-1, le=2)]  # above 1: nothing is a copy
+    max_misaligned: Fraction
     pairing: Pairing
 
     def most_pairs(self, prompts: int, per_prompt: int) -> int:

@@ -12,6 +12,7 @@ from typing import Any, TypedDict, cast
 
 from notagen.dpo.tables import read_object
 from notagen.errors import UserError
+from notagen.ranges import Cosine, Fraction, PositiveOrZero
 
 
 class Figures(TypedDict):
@@ -40,10 +41,10 @@ class Figures(TypedDict):
 class Bounds:
     """Bounds for a policy that is trained for a higher score; named as in :class:`Figures`."""
 
-    copies: float
-    long_runs: float
-    self_similarity: float
-    real_bits_increase: float
+    copies: Fraction
+    long_runs: Fraction
+    self_similarity: Cosine
+    real_bits_increase: PositiveOrZero
 
     def exceeded(self, line: Figures) -> list[str]:
         """Names of the bounds that a policy exceeds."""

@@ -15,6 +15,7 @@ from notagen.errors import UserError
 from notagen.generation import FinishReason, Sampling, generate
 from notagen.model import NotaGen
 from notagen.prompts import Prompt
+from notagen.ranges import Count
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,10 @@ class RolloutSettings:
         max_patches: length at which a piece that does not end is stopped, in patches.
     """
 
-    per_prompt: int
-    min_real: int
-    batch_size: int
-    max_patches: int
+    per_prompt: Count
+    min_real: Count
+    batch_size: Count
+    max_patches: Count
 
 
 class PromptGroup(NamedTuple):

@@ -8,16 +8,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from notagen import scores
-from notagen.atomic import open_lines, replacing
-from notagen.errors import UserError
-from notagen.generation.engine import GeneratedPiece
-from notagen.generation.piece import FinishReason
+from notagen.atomic import open_lines, write
+from notagen.errors import ScoreError, UserError
 from notagen.notation import NotationError, Tune
 from notagen.notation.bars import is_resting
-from notagen.scores.audio import mp3, wav
-from notagen.scores.engrave import pdf, svg
+
+if TYPE_CHECKING:
+    from notagen.generation.engine import GeneratedPiece
 
 INDEX = "index.jsonl"
 """File of a folder of pieces: a line for each that is finished, in that order."""
@@ -61,6 +60,8 @@ class Saved:
     @property
     def is_complete(self) -> bool:
         """True if the piece has all its bars, is readable, and has no silent voice."""
+        from notagen.generation.piece import FinishReason
+
         return (
             self.finish_reason == FinishReason.COMPLETE.value
             and not self.problem
@@ -99,7 +100,7 @@ def save(
         tune = Tune.parse(piece.text).complete_rests()
         sheet = _Sheet(tune)
         rendered = [_RENDERERS[kind](sheet) for kind in formats]
-    except (NotationError, scores.ScoreError) as error:
+    except (NotationError, ScoreError) as error:
         _write(contents, folder, saved.name)
         return replace(saved, problem=str(error))
     for files in rendered:
@@ -119,8 +120,7 @@ def _write(contents: Mapping[str, bytes], folder: Path, name: str) -> None:
     try:
         for end, content in contents.items():
             written.append(folder / f"{name}{end}")
-            with replacing(written[-1]) as unfinished:
-                unfinished.write_bytes(content)
+            write(written[-1], content)
     except BaseException:
         for path in written:
             path.unlink(missing_ok=True)
@@ -162,6 +162,8 @@ def first_to_open(saved: Sequence[Saved], folder: Path) -> Path | None:
 
 def summary(saved: Sequence[Saved]) -> Iterator[str]:
     """Summary lines: incomplete pieces with their reasons, then totals."""
+    from notagen.generation.piece import FinishReason
+
     for piece in saved:
         if not piece.is_complete:
             reason = piece.problem or f"{piece.silent_voices} silent voices"
@@ -192,16 +194,59 @@ class _Sheet:
 
     @cached_property
     def pages(self) -> list[str]:
+        from notagen.scores.engrave import svg
+
         return svg(self.tune)
 
 
+# music21 and verovio take seconds to start: each renderer imports what it needs.
+
+
+def _abc(sheet: _Sheet) -> dict[str, bytes]:
+    return {".abc": f"X:1\n{sheet.tune.to_standard()}".encode()}
+
+
+def _musicxml(sheet: _Sheet) -> dict[str, bytes]:
+    from notagen.scores import to_musicxml
+
+    return {".musicxml": to_musicxml(sheet.tune).encode()}
+
+
+def _midi(sheet: _Sheet) -> dict[str, bytes]:
+    from notagen.scores import to_midi
+
+    return {".mid": to_midi(sheet.tune)}
+
+
+def _svg(sheet: _Sheet) -> dict[str, bytes]:
+    return {f"-{number}.svg": page.encode() for number, page in enumerate(sheet.pages, 1)}
+
+
+def _pdf(sheet: _Sheet) -> dict[str, bytes]:
+    from notagen.scores.engrave import pdf
+
+    return {".pdf": pdf(sheet.pages)}
+
+
+def _wav(sheet: _Sheet) -> dict[str, bytes]:
+    from notagen.scores.audio import wav
+
+    return {".wav": wav(sheet.tune)}
+
+
+def _mp3(sheet: _Sheet) -> dict[str, bytes]:
+    from notagen.scores.audio import mp3
+
+    return {".mp3": mp3(sheet.tune)}
+
+
 _RENDERERS: dict[str, Callable[[_Sheet], dict[str, bytes]]] = {
-    "abc": lambda sheet: {".abc": f"X:1\n{sheet.tune.to_standard()}".encode()},
-    "musicxml": lambda sheet: {".musicxml": scores.to_musicxml(sheet.tune).encode()},
-    "midi": lambda sheet: {".mid": scores.to_midi(sheet.tune)},
-    "svg": lambda sheet: {f"-{i}.svg": page.encode() for i, page in enumerate(sheet.pages, 1)},
-    "pdf": lambda sheet: {".pdf": pdf(sheet.pages)},
-    "wav": lambda sheet: {".wav": wav(sheet.tune)},
-    "mp3": lambda sheet: {".mp3": mp3(sheet.tune)},
+    "abc": _abc,
+    "musicxml": _musicxml,
+    "midi": _midi,
+    "svg": _svg,
+    "pdf": _pdf,
+    "wav": _wav,
+    "mp3": _mp3,
 }
 """Contents of a score's files in each format, by the ends of their names."""

@@ -27,6 +27,7 @@ from notagen.model.hub import HubModel
 from notagen.model.patch_embedding import PatchEmbedding
 from notagen.patches import PAD, PATCH_SIZE, VOCABULARY
 from notagen.prompts import Prompt, known_prompts
+from notagen.ranges import Depth, Length, Rate, Width
 
 Piece = Tensor | np.ndarray[Any, Any]
 """Integer patches [n, S] of a piece, n >= 2: the first is given, the others are predicted."""
@@ -57,11 +58,11 @@ class NotaGen(
     def with_sizes(
         cls,
         *,
-        patch_layers: int,
-        char_layers: int,
-        hidden_size: int,
-        patch_length: int,
-        dropout: float = 0.1,
+        patch_layers: Depth,
+        char_layers: Depth,
+        hidden_size: Width,
+        patch_length: Length,
+        dropout: Rate = 0.1,
         checkpointing: bool = False,
     ) -> Self:
         """A model of these sizes with random weights.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import pickle
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
-from torch.distributed.checkpoint.metadata import BytesStorageMetadata, Metadata
+
+if TYPE_CHECKING:
+    from torch.distributed.checkpoint.metadata import Metadata
 
 _METADATA: Final = ".metadata"
 _CHECKPOINT: Final = "torch.distributed.checkpoint"
@@ -60,6 +62,8 @@ def check(folder: Path) -> None:
 
 def _check_values(folder: Path, metadata: Metadata) -> None:
     """Read the values that are not tensors with ``weights_only``, which refuses classes."""
+    from torch.distributed.checkpoint.metadata import BytesStorageMetadata
+
     values = {
         name
         for name, entry in metadata.state_dict_metadata.items()

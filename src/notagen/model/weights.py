@@ -22,8 +22,6 @@ from huggingface_hub.errors import (
 )
 from safetensors import SafetensorError
 from torch import Tensor
-from torch.distributed.checkpoint import filesystem, state_dict_loader
-from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from notagen.atomic import replacing
 from notagen.errors import UserError
@@ -217,6 +215,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def _whole_weights(folder: Path) -> dict[str, Tensor]:
     shards.check(folder)
     prefix = "state_dict."
+    # Half a second of imports that only sharded checkpoints need.
+    from torch.distributed.checkpoint import filesystem, state_dict_loader
+    from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+
     found = filesystem.FileSystemReader(folder).read_metadata().state_dict_metadata
     weights = {
         name: torch.empty(entry.size, dtype=entry.properties.dtype)

@@ -29,6 +29,7 @@ from notagen.model.config import Level
 from notagen.model.weights import fingerprint
 from notagen.patches import Patches, encode
 from notagen.prompts import Prompt
+from notagen.ranges import Count, Length, Positive, PositiveOrZero, Seed
 from notagen.stages.base import MakeOptimizer, MakeSchedule
 from notagen.stages.language_model import LanguageModel
 
@@ -54,11 +55,11 @@ class DPO(LanguageModel):
         optimizer: MakeOptimizer | None = None,
         schedule: MakeSchedule | None = None,
         loss_type: LossName = "dpop",
-        beta: float = 0.1,
-        dpop_lambda: float = 10.0,
-        simpo_gamma: float = 1.0,
+        beta: Positive = 0.1,
+        dpop_lambda: PositiveOrZero = 10.0,
+        simpo_gamma: PositiveOrZero = 1.0,
         per_character: bool = False,
-        char_chunk: int | None = None,
+        char_chunk: Count | None = None,
         freeze: Level | None = None,
     ) -> None:
         super().__init__(model.eval(), optimizer, schedule, 0, char_chunk, freeze)
@@ -188,9 +189,9 @@ class DPOData(L.LightningDataModule):
         self,
         iteration: Iteration,
         corpus: str,
-        patch_length: int,
-        batch_size: int,
-        seed: int,
+        patch_length: Length,
+        batch_size: Count,
+        seed: Seed,
         where: str | None = None,
         validation_pieces: int | None = None,
     ) -> None:

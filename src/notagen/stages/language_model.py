@@ -10,10 +10,12 @@ from torch import Tensor
 
 from notagen.data.batches import Batch
 from notagen.errors import UserError
-from notagen.metrics.bits import BitsPerCharacter, MeanLoss, bits_per_character
+from notagen.metrics.bits import bits_per_character
+from notagen.metrics.bits_metric import BitsPerCharacter, MeanLoss
 from notagen.model import NotaGen, predicted, weights
 from notagen.model.config import Level
 from notagen.patches import EOS
+from notagen.ranges import Count, Seed
 from notagen.stages.base import MakeOptimizer, MakeSchedule, Stage
 from notagen.training.fsdp import BF16_MIXED, shard
 
@@ -40,8 +42,8 @@ class LanguageModel(Stage):
         model: NotaGen,
         optimizer: MakeOptimizer | None = None,
         schedule: MakeSchedule | None = None,
-        seed: int = 0,
-        char_chunk: int | None = None,
+        seed: Seed = 0,
+        char_chunk: Count | None = None,
         freeze: Level | None = None,
     ) -> None:
         super().__init__(model, optimizer, schedule, seed)

@@ -16,9 +16,10 @@ from torchmetrics.classification import BinaryAUROC
 from notagen.data.batches import Batch
 from notagen.data.datamodule import CorpusData
 from notagen.errors import UserError
-from notagen.metrics.bits import BitsPerCharacter
+from notagen.metrics.bits_metric import BitsPerCharacter
 from notagen.model import weights
 from notagen.patches import PAD
+from notagen.ranges import Count, Fraction, Seed
 from notagen.reward import projection
 from notagen.reward.excerpts import Contrast, EncoderPieces, FixedExcerpts, balanced
 from notagen.reward.m3 import M3, M3Output
@@ -48,9 +49,9 @@ class M3Stage(Stage):
         model: M3,
         optimizer: MakeOptimizer | None = None,
         schedule: MakeSchedule | None = None,
-        seed: int = 0,
-        contrasts: int = 600,
-        shrinkage: float = 0.3,
+        seed: Seed = 0,
+        contrasts: Count = 600,
+        shrinkage: Fraction = 0.3,
     ) -> None:
         super().__init__(model, optimizer, schedule, seed)
         if not isinstance(model, M3):

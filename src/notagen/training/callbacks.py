@@ -21,6 +21,7 @@ from notagen.data.batches import Batch
 from notagen.metrics.bits import bits_per_character
 from notagen.model import predicted
 from notagen.patches import EOS
+from notagen.ranges import Count
 
 _GIB: Final = 2**30
 _RSS_UNIT: Final = 1 if sys.platform == "darwin" else 1024  # bytes
@@ -34,7 +35,7 @@ class Throughput(L.Callback):
     next batch.
     """
 
-    def __init__(self, every_n_steps: int) -> None:
+    def __init__(self, every_n_steps: Count) -> None:
         self.every_n_steps = every_n_steps
 
     def on_train_start(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
@@ -75,7 +76,7 @@ class PeakMemory(L.Callback):
     Of a GPU, what tensors took up on it; else, resident memory.
     """
 
-    def __init__(self, every_n_steps: int) -> None:
+    def __init__(self, every_n_steps: Count) -> None:
         self.every_n_steps = every_n_steps
 
     def on_train_batch_end(
@@ -96,7 +97,7 @@ def _peak(device: torch.device) -> int:
 class GradientNorm(L.Callback):
     """Logs ``train/gradient_norm``: of all gradients together, before they are clipped."""
 
-    def __init__(self, every_n_steps: int) -> None:
+    def __init__(self, every_n_steps: Count) -> None:
         self.every_n_steps = every_n_steps
 
     def on_before_optimizer_step(

@@ -18,6 +18,7 @@ from notagen.atomic import replacing
 from notagen.data.batches import PieceLoader
 from notagen.errors import Stopped, UserError
 from notagen.model.weights import read_checkpoint
+from notagen.ranges import Count
 from notagen.training.signals import STOP
 
 _NEEDED: Final = {"state_dict", "loops", "lr_schedulers"}
@@ -36,7 +37,7 @@ class LastCheckpoint(Checkpoint):
         every_n_train_steps: optimizer steps between two.
     """
 
-    def __init__(self, dirpath: str, every_n_train_steps: int) -> None:
+    def __init__(self, dirpath: str, every_n_train_steps: Count) -> None:
         self.path = Path(dirpath) / "last.ckpt"
         self.every_n_train_steps = every_n_train_steps
         self.step = 0

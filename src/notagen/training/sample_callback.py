@@ -18,6 +18,7 @@ from notagen.generation import GeneratedPiece, Sampling, generate
 from notagen.model import NotaGen
 from notagen.notation import Tune
 from notagen.prompts import Prompt
+from notagen.ranges import Seed
 from notagen.scores.audio import samples
 from notagen.scores.engrave import png, svg
 from notagen.training.fsdp import whole
@@ -36,7 +37,7 @@ class SamplePiece(L.Callback):
         seed: the same for every sample, so that samples differ by the weights alone.
     """
 
-    def __init__(self, sampling: Sampling, seed: int) -> None:
+    def __init__(self, sampling: Sampling, seed: Seed) -> None:
         self.sampling = sampling
         self.seed = seed
         self.prompt = ""

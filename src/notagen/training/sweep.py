@@ -16,6 +16,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from notagen.atomic import replacing, write
 from notagen.training.signals import is_first_rank
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def record(numbers: Mapping[str, float | str], out: Path) -> None:
         return
     hydra = HydraConfig.get()
     row = {**_swept(), **numbers, "folder": str(out)}
-    Path(hydra.sweep.dir, f"{hydra.job.num}.json").write_text(json.dumps(row))
+    write(Path(hydra.sweep.dir, f"{hydra.job.num}.json"), json.dumps(row))
 
 
 def failed(error: Exception, out: Path) -> float:
@@ -111,7 +112,10 @@ class ComparisonTable(Callback):
         rows = [json.loads(path.read_text()) for path in folder.glob("*.json")]
         rows.sort(key=lambda row: row.get("val/loss", float("inf")))
         columns = list(dict.fromkeys(key for row in rows for key in row))
-        with (folder / "table.csv").open("w", newline="") as file:
+        with (
+            replacing(folder / "table.csv") as unfinished,
+            unfinished.open("w", newline="") as file,
+        ):
             table = csv.DictWriter(file, columns)
             table.writeheader()
             table.writerows(rows)
