@@ -17,6 +17,7 @@ from torch import Tensor
 from notagen.atomic import replacing
 from notagen.data.batches import PieceLoader
 from notagen.errors import Stopped, UserError
+from notagen.model import shards
 from notagen.model.weights import read_checkpoint
 from notagen.ranges import Count
 from notagen.training.signals import STOP
@@ -234,6 +235,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Write ``checkpoint``; what was at ``path`` stays until it is complete."""
         with replacing(Path(path), sync=True) as unfinished, unfinished.open("wb") as file:
             torch.save(checkpoint, file)
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = True
+    ) -> dict[str, Any]:
+        """Read a checkpoint, also a folder of shards that the ranks of FSDP2 have written."""
+        if not Path(path).is_dir():
+            return super().load_checkpoint(path, map_location, weights_only)
+        return {**read_checkpoint(Path(path)), "optimizer_states": shards.optimizers(Path(path))}
 
 
 def numbers(path: Path) -> dict[str, float]:

@@ -10,7 +10,12 @@ from typing import Any
 import torch
 from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.strategies.strategy import Strategy
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
 from torch.distributed.constants import default_pg_timeout
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
@@ -77,6 +82,43 @@ class FullySharded(Rendezvous, ModelParallelStrategy):
             unfinished.symlink_to(new.name)
             unfinished.replace(link)
             shutil.rmtree(old, ignore_errors=True)
+
+    def load_checkpoint(
+        self, checkpoint_path: str | Path, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Load weights and optimizer state, of shards or of a file of any strategy.
+
+        A file numbers the weights that are trained; Lightning's own takes these for numbers of all
+        weights of the model, and gives a weight the state of another.
+        """
+        path = Path(self.broadcast(checkpoint_path))
+        if path.is_dir():
+            return super().load_checkpoint(path, weights_only)
+        assert self.model is not None
+        contents: dict[str, Any] = torch.load(
+            path, mmap=True, map_location="cpu", weights_only=weights_only
+        )
+        options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
+        set_model_state_dict(self.model, contents.pop("state_dict"), options=options)
+        for optimizer, state in zip(self.optimizers, contents["optimizer_states"], strict=True):
+            set_optimizer_state_dict(self.model, optimizer, _by_name(state), options=options)
+        return contents
+
+
+def _by_name(state: dict[str, Any]) -> dict[str, Any]:
+    """Optimizer state by the names of weights, as a stage with a ``model`` has them."""
+    groups = state["param_groups"]
+    names = {
+        number: f"model.{name}"
+        for group in groups
+        for number, name in zip(group["params"], group["param_names"], strict=True)
+    }
+    return {
+        "state": {names[number]: moments for number, moments in state["state"].items()},
+        "param_groups": [
+            {**group, "params": [names[number] for number in group["params"]]} for group in groups
+        ],
+    }
 
 
 def shard(model: NotaGen, mesh: DeviceMesh, precision: MixedPrecisionPolicy | None = None) -> None:
