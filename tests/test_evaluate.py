@@ -24,6 +24,13 @@ def test_each_stage_is_compared_with_its_start_on_its_own_pieces(run, corpus, ca
         for name, value in finetune[when].items():
             assert figures[name] == pytest.approx(value, abs=1e-4)
     assert "finetune" in capfd.readouterr().out
+    path = Path("runs/chain/finetune/config.yaml")
+    path.write_text(path.read_text().replace(str(corpus), "nowhere"))
+    before = Path("runs/chain/comparison.json").read_text()
+    with pytest.raises(SystemExit, match="no prepared corpus at nowhere"):
+        run("evaluate", "weights=runs/chain")
+    assert "%" not in capfd.readouterr().out, "no stage was evaluated"
+    assert Path("runs/chain/comparison.json").read_text() == before
 
 
 def test_a_run_without_stages_is_refused(run):

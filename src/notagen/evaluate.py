@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from notagen.atomic import check_new, check_writable, write
+from notagen.atomic import check_new, check_writable, locked, write
 from notagen.config import announce, build, command, listed, quiet, saved
 from notagen.errors import UserError
 from notagen.training import cpu
@@ -77,7 +77,8 @@ def _score_samples(names: list[str], config: DictConfig) -> None:
         },
     )
     trainer = L.Trainer(devices=1, logger=False, enable_checkpointing=False)
-    iteration.measure(weights.load(name), trainer)
+    with locked(out):
+        iteration.measure(weights.load(name), trainer)
     table, _, _ = (iteration.out / "report.md").read_text().partition("\n\n")
     print(f"{table}\nreport: {iteration.out / 'report.md'}")
 
@@ -117,16 +118,16 @@ def _evaluate_run(run: Path, names: list[str]) -> list[dict[str, Any]]:
     from rich.progress import track
     from rich.table import Table
 
-    from notagen.metrics.evaluation import MEASURES, evaluate_stage, find_stages
+    from notagen.metrics.evaluation import MEASURES, evaluate_stage, find_stages, stage_pieces
 
     stages = find_stages(run, names)
     path = run / "comparison.json"
     check_writable(path)
     announce("evaluate", {"run": run, "stages": ", ".join(stage.name for stage in stages)})
-    gains = [
-        evaluate_stage(stage, saved(stage / "config.yaml"))
-        for stage in track(stages, "reading validation pieces")
-    ]
+    settings = [saved(stage / "config.yaml") for stage in stages]
+    pieces = [stage_pieces(*each) for each in zip(stages, settings, strict=True)]
+    known = list(zip(stages, settings, pieces, strict=True))
+    gains = [evaluate_stage(*each) for each in track(known, "reading validation pieces")]
     table = Table("stage", "validation pieces", "number", "loss", "bits per character")
     for gain in gains:
         changes = (f"{gain.before[name]:.3f} -> {gain.after[name]:.3f}" for name in MEASURES)
