@@ -115,7 +115,7 @@ def test_a_book_of_a_thousand_pages_is_not_written_out():
         (HEADER + "".join(f"V:a{n}\n" for n in range(300)) + "[V:1]C|\n", "more than 256 voices"),
         (HEADER + "[V:1]C|\n" * 20_001, "more than 20000 bars"),
         (HEADER + "V:1\n" + "Z999|" * 30 + "\n", "more than 20000 bars"),
-        (HEADER + "[V:1]2 C|\n", "a bar of voice 1 starts with a number"),
+        (HEADER + "[V:1]2 C|\n", "bar 1 of voice 1 starts with '2 C'"),
     ],
 )
 def test_what_no_score_has_is_refused(text, message):

@@ -83,8 +83,21 @@ def parse_tune(text: str) -> tuple[tuple[str, ...], Bars]:
     if len(declared_voices(header)) > _MAX_VOICES:
         raise NotationError(f"the header declares more than {_MAX_VOICES} voices")
     if _is_interleaved(body):
-        return tuple(header), _interleaved(body, declared_voices(header))
-    return _standard(header, body)
+        bars = _interleaved(body, declared_voices(header))
+    else:
+        header, bars = _standard(header, body)
+    _check_beginnings(bars)
+    return tuple(header), bars
+
+
+def _check_beginnings(bars: Bars) -> None:
+    """Check that no bar begins as an ending does behind a barline, or a field on a line."""
+    for number, voices in enumerate(bars, start=1):
+        for voice, bar in voices.items():
+            if bar.text[:1].isdigit() or bar.text[1:2] == ":":
+                raise NotationError(
+                    f"bar {number} of voice {voice} starts with {bar.text[:9]!r}, which is no music"
+                )
 
 
 def declared_voices(header: Iterable[str]) -> tuple[str, ...]:
@@ -186,9 +199,7 @@ def _interleaved(body: Sequence[_Line], declared: Sequence[str]) -> Bars:
         mark = STREAM_MARK.match(text)
         line = text[mark.end() :] if mark else text
         voices = _parse_plain_line(line) or _parse_line(number, line, seen)
-        for voice, bar in voices.items():
-            if bar.text[:1].isdigit():  # behind a barline it would be an ending
-                raise NotationError(f"line {number}: a bar of voice {voice} starts with a number")
+        for voice in voices:
             if voice not in known:
                 if declared:
                     raise NotationError(f"line {number}: no V:{voice} line declares voice {voice}")
@@ -230,7 +241,7 @@ def _only_bar(music: str, number: int, voice: str, *, first: bool) -> Bar:
     return bars[0] if bars else Bar("", "")
 
 
-def _standard(header: Sequence[str], body: Sequence[_Line]) -> tuple[tuple[str, ...], Bars]:
+def _standard(header: Sequence[str], body: Sequence[_Line]) -> tuple[list[str], Bars]:
     kept = list(header)
     voice = next(iter(declared_voices(header)), "1")
     music: dict[str, list[str]] = {name: [] for name in declared_voices(header)}
@@ -257,14 +268,11 @@ def _standard(header: Sequence[str], body: Sequence[_Line]) -> tuple[tuple[str, 
         raise NotationError(f"there are more than {_MAX_VOICES} voices")
     ordered = dict.fromkeys((*declared_voices(kept), *music))
     voices = {name: split_bars("\n".join(music.get(name, []))) for name in ordered}
-    for name, own in voices.items():
-        if own and own[0].text[:1].isdigit():
-            raise NotationError(f"voice {name} starts with a number")
     count = max(map(len, voices.values()))
     if count == 0:
         raise NotationError("the text holds no music, only a header")
     bars = ({v: own[i] for v, own in voices.items() if i < len(own)} for i in range(count))
-    return tuple(kept), tuple(bars)
+    return kept, tuple(bars)
 
 
 def _trimmed(text: str) -> str:
