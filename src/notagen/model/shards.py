@@ -1,4 +1,4 @@
-"""Sharded checkpoints of torch.distributed.checkpoint: read whole, refusing pickles that run code."""
+"""Sharded checkpoints of torch.distributed.checkpoint: whole, refusing pickles that run code."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def check(folder: Path) -> None:
 
 
 def optimizers(folder: Path) -> list[dict[str, Any]]:
-    """State of each optimizer in a sharded folder, whole, as ``Optimizer.load_state_dict`` takes it.
+    """State of each optimizer in a sharded folder, as ``Optimizer.load_state_dict`` takes it.
 
     Raises:
         pickle.UnpicklingError: see :func:`check`.
