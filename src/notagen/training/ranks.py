@@ -188,7 +188,7 @@ def _ended_together(ranks: Sequence[Popen[bytes]]) -> int:
     if failed < 0:
         raise UserError(
             f"rank {codes.index(failed)} of {len(ranks)} was killed by "
-            f"{signal.Signals(-failed).name}, and the others were ended; so the system ends what "
-            "takes too much memory"
+            f"{signal.Signals(-failed).name}, and the others were ended; the system does that to "
+            "what takes too much memory"
         )
     return failed
