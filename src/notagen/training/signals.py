@@ -31,6 +31,8 @@ def stop_at_once() -> None:
     them, even where they wait for one another.
     """
     STOP.raised = None
+    if threading.current_thread() is not threading.main_thread():
+        return  # a thread gets no signals
     for number in (*_STOPPING, *_requeueing()):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
             signal.signal(number, _stop if is_first_rank() else signal.SIG_DFL)
