@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -52,6 +53,7 @@ def load(name: str) -> NotaGen:
         if path.is_file():
             return NotaGen.from_published(path)
         if (path / "config.json").is_file():
+            _check_kind(path)
             return NotaGen.from_pretrained(name)
         if not path.exists() and (file := _HUB_FILE.fullmatch(name)):
             return NotaGen.from_published(_download(*file.groups()))
@@ -62,6 +64,14 @@ def load(name: str) -> NotaGen:
         f"there are no weights at {name}; give a stage's model/ folder, a .ckpt, a published .pth "
         "file or a hub id such as owner/name or owner/name/file.pth"
     )
+
+
+def _check_kind(folder: Path) -> None:
+    if not set(_SIZES) <= json.loads((folder / "config.json").read_text()).keys():
+        raise UserError(
+            f"{folder} holds another model than a NotaGen, such as an encoder of stage=m3; give the "
+            "model/ folder of stage pretrain, posttrain, finetune or dpo"
+        )
 
 
 def load_into(model: NotaGen, name: str, sizes: Mapping[str, Mapping[str, Any]]) -> None:

@@ -107,9 +107,7 @@ class LanguageModel(Stage):
         """Write the backbone of one of this stage's checkpoints; adapters are merged."""
         weights.save(weights.load_checkpoint(checkpoint, type(self.model)), out)
 
-    def _evaluate(
-        self, batch: Batch, split: str, loss: MeanLoss, bits: BitsPerCharacter
-    ) -> Tensor:
+    def _evaluate(self, batch: Batch, split: str, loss: MeanLoss, bits: BitsPerCharacter) -> Tensor:
         nll: Tensor = self(batch)
         counted = len(nll) if batch.counted else 0
         n_predicted = predicted(batch.patches, batch.lengths.tolist())[:counted].sum()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,9 @@ class MetricsTable(CSVLogger):
     def experiment(self) -> ExperimentWriter:
         """The writer of the table."""
         if self._experiment is None:
-            os.makedirs(self.root_dir, exist_ok=True)
+            Path(self.root_dir).mkdir(parents=True, exist_ok=True)
             self._experiment = _ContinuedTable(log_dir=self.log_dir)
+        assert isinstance(self._experiment, ExperimentWriter)
         return self._experiment
 
 
@@ -55,7 +55,7 @@ class _ContinuedTable(ExperimentWriter):
         self._write(fieldnames, self._read()[1])
 
     def _read(self) -> tuple[list[str], list[dict[str, Any]]]:
-        with open(self.metrics_file_path, newline="") as file:
+        with Path(self.metrics_file_path).open(newline="") as file:
             table = csv.DictReader(file)
             return list(table.fieldnames or ()), list(table)
 

@@ -58,7 +58,7 @@ def check(
     step: int,
     schedule: Any,
 ) -> None:
-    """See that a run goes on with the settings that it was begun with.
+    """See that a run is resumed with the settings that it was begun with.
 
     Args:
         run: its folder.
@@ -90,7 +90,9 @@ def check(
     given = [*targets, *(key for key in given if not _below(key, targets))]
     if not given:
         return
-    named = ", ".join(f"{key}={_said(before, key)} (now {_said(now, key)})" for key in given[:_SHOWN])
+    named = ", ".join(
+        f"{key}={_said(before, key)} (now {_said(now, key)})" for key in given[:_SHOWN]
+    )
     more = f" and {len(given) - _SHOWN} other keys" if len(given) > _SHOWN else ""
     raise UserError(
         f"{run} was begun with {named}{more}, which stay as they are in a resumed run; set them "

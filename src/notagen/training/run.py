@@ -189,7 +189,9 @@ def _check_unused(out: Path) -> None:
         )
     settings = out / "config.yaml"
     if settings.exists() and not {"stage", "trainer"} <= _top_keys(settings):
-        raise UserError(f"{settings} is no training's; give another folder as out=, or move it away")
+        raise UserError(
+            f"{settings} is no training's; give another folder as out=, or move it away"
+        )
 
 
 def _top_keys(path: Path) -> set[str]:
