@@ -143,7 +143,7 @@ def test_weights_of_another_size_are_refused(run, corpus):
 def test_weights_of_an_encoder_are_refused(run, corpus):
     Path("encoder").mkdir()
     Path("encoder/config.json").write_text('{"layers": 3, "hidden_size": 64}')
-    with pytest.raises(SystemExit, match="encoder holds another model than a NotaGen"):
+    with pytest.raises(SystemExit, match="encoder: it holds another model than a NotaGen"):
         run("train", *small(corpus, "init_from=encoder"))
 
 

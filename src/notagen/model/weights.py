@@ -69,8 +69,8 @@ def load(name: str) -> NotaGen:
 def _check_kind(folder: Path) -> None:
     if not set(_SIZES) <= json.loads((folder / "config.json").read_text()).keys():
         raise UserError(
-            f"{folder} holds another model than a NotaGen, such as an encoder of stage=m3; give the "
-            "model/ folder of stage pretrain, posttrain, finetune or dpo"
+            f"cannot load weights from {folder}: it holds another model than a NotaGen, maybe an "
+            "encoder of stage=m3; give the model/ folder of stage pretrain, posttrain, finetune or dpo"
         )
 
 
