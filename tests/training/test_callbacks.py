@@ -53,7 +53,7 @@ def test_runs_can_be_compared_by_their_settings(run, corpus, capfd):
     out = Path("runs/default/pretrain")
     assert OmegaConf.load(out / "hparams.yaml").optimizer.lr == 0.003
     events = EventAccumulator(str(out)).Reload()
-    assert "_hparams_/session_start_info" in events.summary_metadata
+    assert "_hparams_/session_start_info" in events.PluginTagToContent("hparams")
     assert events.Scalars("hp_metric")[-1].value == pytest.approx(best)
     assert f"curves: tensorboard --logdir {out}" in capfd.readouterr().out
 

@@ -70,7 +70,7 @@ def _check_kind(folder: Path) -> None:
     if not set(_SIZES) <= json.loads((folder / "config.json").read_text()).keys():
         raise UserError(
             f"cannot load weights from {folder}: it holds another model than a NotaGen, maybe an "
-            "encoder of stage=m3; give the model/ folder of stage pretrain, posttrain, finetune or dpo"
+            "encoder of stage=m3; give the model/ of stage pretrain, posttrain, finetune or dpo"
         )
 
 
