@@ -10,6 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from notagen.data import storage
 from notagen.generation import FinishReason, GeneratedPiece, GenerationStats
 from notagen.model import ModelConfig, NotaGen, weights
+from notagen.training import checkpoints
 from notagen.training.sample_callback import RenderedPiece, WandbRun, show
 from tests.helpers.overrides import small
 
@@ -49,8 +50,9 @@ def test_the_numbers_that_are_logged(run, collections):
 
 def test_runs_can_be_compared_by_their_settings(run, corpus, capfd):
     """In hparams.yaml and TensorBoard's HPARAMS tab, with the number of the exported weights."""
-    best = run("train", *small(corpus, "~callbacks.sample"))
+    run("train", *small(corpus, "~callbacks.sample"))
     out = Path("runs/default/pretrain")
+    best = checkpoints.numbers(out / "checkpoints/best.ckpt")["val/bits_per_character"]
     assert OmegaConf.load(out / "hparams.yaml").optimizer.lr == 0.003
     events = EventAccumulator(str(out)).Reload()
     assert "_hparams_/session_start_info" in events.PluginTagToContent("hparams")
