@@ -140,6 +140,13 @@ def test_weights_of_another_size_are_refused(run, corpus):
     run("train", *small(corpus, *start))
 
 
+def test_weights_of_an_encoder_are_refused(run, corpus):
+    Path("encoder").mkdir()
+    Path("encoder/config.json").write_text('{"layers": 3, "hidden_size": 64}')
+    with pytest.raises(SystemExit, match="encoder: it holds another model than a NotaGen"):
+        run("train", *small(corpus, "init_from=encoder"))
+
+
 def test_posttrain_chooses_pieces(run, corpus):
     run("train", *small(corpus, "run=part"))
     posttrain = ("stage=posttrain", "run=part", "stage.data.batch_size=1")

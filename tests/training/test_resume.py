@@ -1,6 +1,7 @@
 """A run is resumed with the settings it was begun with, or refused in one sentence."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from omegaconf import OmegaConf
 
 from tests.helpers.overrides import small
+from tests.helpers.ranks import start
 
 OUT = Path("runs/default/pretrain")
 LAST = OUT / "checkpoints/last.ckpt"
@@ -55,8 +57,6 @@ def test_what_changes_the_run_is_refused_by_name(begun, run, corpus, changed, sa
 @pytest.fixture(scope="module")
 def first(corpus, tmp_path_factory):
     """A folder with a run of two steps."""
-    from tests.helpers.ranks import start
-
     folder = tmp_path_factory.mktemp("first")
     process = start(folder, small(corpus, "stage.max_steps=2", "~callbacks.sample"))
     process.join()
@@ -67,8 +67,6 @@ def first(corpus, tmp_path_factory):
 @pytest.fixture
 def begun(first, run, tmp_path):
     """The same in this test's folder."""
-    import shutil
-
     shutil.copytree(first / "runs", tmp_path / "runs")
 
 
@@ -132,8 +130,6 @@ def test_a_file_of_something_else_is_not_replaced(run, corpus):
 
 
 def test_a_run_stopped_before_its_first_checkpoint_starts_anew(begun, run, corpus):
-    import shutil
-
     shutil.rmtree(OUT / "model")
     shutil.rmtree(OUT / "checkpoints")
     run("train", *small(corpus, "stage.max_steps=1", "~callbacks.sample"))

@@ -40,7 +40,7 @@ class CorpusData(L.LightningDataModule):
             (``composer == "Haydn, Joseph" and voices == 4``); None for all.
         batch_patches: approximate number of patches per step on each rank, instead of
             ``batch_size`` pieces.
-        validation_pieces: at most so many are validated on, always the same; None for all.
+        validation_pieces: number of pieces to validate on, at most, always the same; None: all.
     """
 
     prompted: ClassVar[bool]

@@ -1,4 +1,4 @@
-"""Sharded checkpoints of torch.distributed.checkpoint: whole, refusing pickles that run code."""
+"""Sharded checkpoints of torch.distributed.checkpoint: checked for pickles that run code, read."""
 
 from __future__ import annotations
 
@@ -61,16 +61,16 @@ def check(folder: Path) -> None:
 
 
 def optimizers(folder: Path) -> list[dict[str, Any]]:
-    """State of each optimizer in a sharded folder, as ``Optimizer.load_state_dict`` takes it.
+    """State of each optimizer in a sharded folder, whole, for ``Optimizer.load_state_dict``.
 
     Raises:
         pickle.UnpicklingError: see :func:`check`.
     """
-    from torch.distributed.checkpoint import FileSystemReader, state_dict_loader
+    from torch.distributed.checkpoint import filesystem, state_dict_loader
     from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
     check(folder)
-    metadata = FileSystemReader(folder).read_metadata()
+    metadata = filesystem.FileSystemReader(folder).read_metadata()
     flat: dict[str, Any] = {
         name: torch.empty(entry.size, dtype=entry.properties.dtype)
         if isinstance(entry, TensorStorageMetadata)

@@ -68,8 +68,9 @@ def _check_sizes(config: Path) -> None:
     sizes = json.loads(config.read_text())
     if not isinstance(sizes, dict) or any(key not in sizes for key in SIZES):
         raise UserError(
-            f"cannot load weights from {config.parent}: it holds another model, whose config.json "
-            f"lacks some of {', '.join(SIZES)}; give the model/ folder of a NotaGen"
+            f"cannot load weights from {config.parent}: it holds another model than a NotaGen, "
+            f"maybe an encoder of stage=m3, whose config.json lacks some of {', '.join(SIZES)}; "
+            "give the model/ folder of stage pretrain, posttrain, finetune or dpo"
         )
 
 

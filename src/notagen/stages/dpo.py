@@ -182,7 +182,7 @@ class DPOData(L.LightningDataModule):
         batch_size: pairs a step on each rank.
         seed: of the order of the pairs.
         where: which pieces of the corpus, as in pre-training.
-        validation_pieces: at most so many real pieces are validated on; None for all.
+        validation_pieces: number of real pieces to validate on, at most; None for all.
     """
 
     def __init__(

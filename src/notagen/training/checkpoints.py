@@ -200,8 +200,8 @@ def _continue_epoch(trainer: L.Trainer) -> None:
     current = progress.current
     change = max(0, int(trainer.num_training_batches) - left) - current.ready
     current.ready += change
-    current.started += change
-    current.processed += change
+    current.started += change  # type: ignore[attr-defined]  # both are there, for batches
+    current.processed += change  # type: ignore[attr-defined]
     current.completed += change
 
 

@@ -58,7 +58,7 @@ def check(
     step: int,
     schedule: Any,
 ) -> None:
-    """See that a run goes on with the settings that it was begun with.
+    """See that a run is resumed with the settings that it was begun with.
 
     Args:
         run: its folder.

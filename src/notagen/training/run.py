@@ -207,7 +207,7 @@ def _top_keys(path: Path) -> set[str]:
 def _curves(trainer: L.Trainer) -> list[str]:
     """Where the curves of each logger are; W&B has said it by itself."""
     return [
-        f"curves: tensorboard --logdir {logger.log_dir}"
+        f"curves: tensorboard --logdir {Path(logger.log_dir)}"
         if isinstance(logger, TensorBoardLogger)
         else f"curves: {Path(logger.log_dir, 'metrics.csv')}"
         for logger in trainer.loggers
