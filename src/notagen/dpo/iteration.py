@@ -195,7 +195,8 @@ class Iteration:
         """Real pieces of the validation split, or the first ``most`` of them."""
         rows = storage.read(Path(self.corpus), "validation", self.where)
         if not len(rows):
-            raise UserError(f"{self.corpus} has no validation piece with {self.where}")
+            which = "" if self.where is None else f" with {self.where}"
+            raise UserError(f"{self.corpus} has no validation piece{which} to measure with")
         chosen = rows if most is None else rows.select(range(min(most, len(rows))))
         return validation_pieces(chosen, model.config.patch_length, self.prompted)
 
