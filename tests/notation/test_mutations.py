@@ -5,13 +5,14 @@ from contextlib import suppress
 import pytest
 
 from notagen.errors import NotationError
-from notagen.notation import Tune
+from notagen.notation import Tune, tokens
 from notagen.notation.pitches import sounds
 from notagen.notation.rests import omit
 from notagen.reward import bar_patches
 from tests.helpers.mutations import mutations
 
 BARS = 12  # of each piece
+SOUNDING = ("note", "rest", "chord")
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +56,13 @@ def check(text: str) -> bool:
 
 
 def standard_is_stable(tune: Tune) -> None:
-    """Bars without a note before the first one cannot be told apart there; these are left out."""
+    """Standard text cannot tell bars apart that hold no note before the first one, nor an ending
+    at the beginning of a bar from one behind its barline; such tunes are left out."""
     first = tune.complete_rests().bars[0]
-    if all(any(sign in bar.text for sign in "ABCDEFGabcdefgzxZX") for bar in first.values()):
+    beginnings = [bar.text[:2] for voices in tune.bars for bar in voices.values()]
+    if any(text[:1] == "[" and text[1:].isdigit() for text in beginnings):
+        return
+    if all(any(token.kind in SOUNDING for token in tokens(bar.text)) for bar in first.values()):
         once = tune.to_standard()
         assert Tune.parse(once).to_standard() == once
 

@@ -8,12 +8,16 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from pickle import UnpicklingError
+from ssl import SSLError
 from typing import Any, Final
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
 
 import torch
-from huggingface_hub import hf_hub_download, list_repo_files
+from huggingface_hub import constants, hf_hub_download, list_repo_files
 from huggingface_hub.errors import (
     HfHubHTTPError,
     LocalEntryNotFoundError,
@@ -31,6 +35,9 @@ from notagen.model.notagen import NotaGen
 _HUB_FOLDER: Final = re.compile(r"[\w.-]+/[\w.-]+(?<!\.pth)(?<!\.ckpt)")
 _HUB_FILE: Final = re.compile(r"([\w.-]+/[\w.-]+)/(.+\.pth)")
 SIZES: Final = ("patch_layers", "char_layers", "hidden_size", "patch_length")
+
+_LARGEST: Final = 1 << 20  # of a size
+_PATIENCE: Final = 10  # seconds for the hub's first answer
 
 _META: Final = "meta.pt"  # Lightning's file in a sharded folder: everything but the tensors
 
@@ -158,7 +165,7 @@ def load_checkpoint(path: Path, kind: type[NotaGen] = NotaGen) -> NotaGen:
 def _download(repository: str, file: str) -> str:
     """Download a file of the hub; offline, or where it is up to date, use the cache."""
     try:
-        return hf_hub_download(repository, file)
+        return hf_hub_download(repository, file, local_files_only=not _hub_answers())
     except RemoteEntryNotFoundError:
         published = [name for name in list_repo_files(repository) if name.endswith(".pth")]
         choices = ", ".join(f"{repository}/{name}" for name in published) or "none"
@@ -177,6 +184,40 @@ def _download(repository: str, file: str) -> str:
         ) from error
     except HfHubHTTPError as error:
         raise UserError(f"the hub did not give {file} of {repository}: {error}") from error
+
+
+@cache
+def _hub_answers() -> bool:
+    """Ask once, since huggingface_hub repeats every request for most of a minute."""
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=_PATIENCE).close()
+    except HTTPError:  # an answer
+        return True
+    except URLError as error:
+        # Certificates are huggingface_hub's affair, which has its own.
+        return isinstance(error.reason, SSLError)
+    except OSError:
+        return False
+    return True
+
+
+def _check_sizes(file: Path) -> None:
+    """Check that ``config.json`` describes a NotaGen."""
+    try:
+        sizes = json.loads(file.read_text())
+    except ValueError:  # no JSON, or no text
+        sizes = None
+    if not isinstance(sizes, dict) or not all(_is_size(sizes.get(name)) for name in _SIZES):
+        raise UserError(
+            f"cannot load weights from {file.parent}: config.json does not hold the sizes of a "
+            f"NotaGen, whole numbers {', '.join(_SIZES)}"
+        )
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and 0 < value <= _LARGEST
 
 
 @contextmanager
