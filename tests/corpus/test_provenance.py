@@ -6,7 +6,6 @@ from datasets import Dataset, DatasetDict
 
 from notagen.atomic import locked
 from notagen.data import storage
-from notagen.prompts import Prompt
 from tests.helpers.melodies import write_melodies
 
 
@@ -159,8 +158,3 @@ def test_what_a_killed_process_left_is_put_in_order(prepare, capfd):
     Path("datasets/.mine.read.jsonl").touch()
     prepare()
     assert sorted(path.name for path in Path("datasets").iterdir()) == [".mine.lock", "mine"]
-
-
-def test_a_corpus_of_pieces_without_labels_gives_no_prompt_lines():
-    assert str(Prompt("", "", "")) == ""
-    assert str(Prompt("", "Bach", "")) == "%\n%Bach\n%\n"
