@@ -85,9 +85,12 @@ def test_nothing_to_resume_is_said(run, corpus):
 @pytest.mark.parametrize(
     ("key", "said"),
     [
-        ("resume=maybe", "choose true, false or auto"),
-        ("stage.max_steps=0", "trains nothing"),
-        ("stage.data.transpose=some", "choose from all, near, original"),
+        ("resume=maybe", "resume must be true, false or auto, not maybe"),
+        ("stage.max_steps=0", "stage.max_steps must be a whole number from 1 on, not 0"),
+        (
+            "stage.data.transpose=some",
+            "stage.data.transpose must be all, near or original, not some",
+        ),
         ("stage.data.where='voices == 77'", "no training piece with voices == 77"),
         ("trainer=gpu", "No supported gpu backend found"),
     ],

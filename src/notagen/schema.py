@@ -304,11 +304,21 @@ def described(hint: Any, value: Any = None) -> str:
         hint: the type.
         value: one that does not fit; the largest number there is is named to one beyond it.
     """
+    *others, last = dict.fromkeys(_alternatives(hint, value))
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _alternatives(hint: Any, value: Any) -> list[str]:
     origin, parts = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
-        return _either(described(part, value) for part in parts)
+        return [words for part in parts for words in _alternatives(part, value)]
     if origin is Literal:
-        return _either(map(_shown, parts))
+        return [_shown(part) for part in parts]
+    return ["true", "false"] if hint is bool else [_described(hint, value)]
+
+
+def _described(hint: Any, value: Any) -> str:
+    origin, parts = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return described(parts[0]) + _described_bounds(_bounds(hint), value)
     kind = origin or hint
@@ -342,11 +352,6 @@ def _described_bounds(bounds: list[Any], value: Any) -> str:
             case MinLen() if isinstance(value, list):
                 words += " that is not empty"
     return f"{words} on" if re.fullmatch(r" from \S+", words) else words
-
-
-def _either(words: Iterable[str]) -> str:
-    *others, last = dict.fromkeys(words)
-    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _shown(value: Any) -> str:

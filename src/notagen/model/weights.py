@@ -71,16 +71,6 @@ def load(name: str) -> NotaGen:
     )
 
 
-def _check_sizes(config: Path) -> None:
-    sizes = json.loads(config.read_text())
-    if not isinstance(sizes, dict) or any(key not in sizes for key in SIZES):
-        raise UserError(
-            f"cannot load weights from {config.parent}: it holds another model than a NotaGen, "
-            f"maybe an encoder of stage=m3, whose config.json lacks some of {', '.join(SIZES)}; "
-            "give the model/ folder of stage pretrain, posttrain, finetune or dpo"
-        )
-
-
 def load_into(model: NotaGen, name: str, sizes: Mapping[str, Mapping[str, Any]]) -> None:
     """Copy weights into a model of the same size.
 
@@ -209,10 +199,11 @@ def _check_sizes(file: Path) -> None:
         sizes = json.loads(file.read_text())
     except ValueError:  # no JSON, or no text
         sizes = None
-    if not isinstance(sizes, dict) or not all(_is_size(sizes.get(name)) for name in _SIZES):
+    if not isinstance(sizes, dict) or not all(_is_size(sizes.get(name)) for name in SIZES):
         raise UserError(
-            f"cannot load weights from {file.parent}: config.json does not hold the sizes of a "
-            f"NotaGen, whole numbers {', '.join(_SIZES)}"
+            f"cannot load weights from {file.parent}: it holds another model than a NotaGen, maybe "
+            f"an encoder of stage=m3: config.json has no whole numbers {', '.join(SIZES)}; give "
+            "the model/ folder of stage pretrain, posttrain, finetune or dpo"
         )
 
 
