@@ -64,7 +64,7 @@ class _ContinuedTable(ExperimentWriter):
 
 
 def _is_repeated(row: dict[str, Any], step: int) -> bool:
-    """True for a row that a run resumed at ``step`` logs again: a sample of that step it does not."""
+    """True for a row that a run resumed at ``step`` logs again; the sample before it, it does not."""
     trained = any(value and name.startswith(("train/", "lr-")) for name, value in row.items())
     return int(row["step"]) > step or (int(row["step"]) == step and trained)
 
