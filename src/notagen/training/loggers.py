@@ -63,8 +63,8 @@ class _ContinuedTable(ExperimentWriter):
             table.writerows(rows)
 
 
-def _is_repeated(row: dict[str, Any], step: int) -> bool:
-    """True for a row that a run resumed at ``step`` logs again; the sample before it, it does not."""
+def _is_repeated(row: dict[str, Any], step: float) -> bool:
+    """True for a row that a run resumed at ``step`` logs again, unlike a sample made before it."""
     trained = any(value and name.startswith(("train/", "lr-")) for name, value in row.items())
     return int(row["step"]) > step or (int(row["step"]) == step and trained)
 
