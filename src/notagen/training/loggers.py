@@ -39,14 +39,8 @@ class _ContinuedTable(ExperimentWriter):
         if self._earlier and self.metrics:
             self._earlier = False
             header, rows = self._read()
-            again = {name for name in self.metrics[0] if name != "step"}
             step = self.metrics[0]["step"]
-            kept = [
-                row
-                for row in rows
-                if int(row["step"]) < step
-                or (int(row["step"]) == step and not any(row.get(name) for name in again))
-            ]
+            kept = [row for row in rows if not _is_repeated(row, step)]
             self.metrics_keys = header
             self._write(header, kept)
         super().save()
@@ -67,6 +61,12 @@ class _ContinuedTable(ExperimentWriter):
             table = csv.DictWriter(file, header)
             table.writeheader()
             table.writerows(rows)
+
+
+def _is_repeated(row: dict[str, Any], step: float) -> bool:
+    """True for a row that a run resumed at ``step`` logs again, unlike a sample made before it."""
+    trained = any(value and name.startswith(("train/", "lr-")) for name, value in row.items())
+    return int(row["step"]) > step or (int(row["step"]) == step and trained)
 
 
 def log_settings(loggers: Iterable[Logger], settings: dict[str, Any]) -> None:
