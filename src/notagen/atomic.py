@@ -33,7 +33,7 @@ def replacing(path: Path, *, sync: bool = False) -> Iterator[Path]:
     try:
         yield unfinished
     except BaseException as error:
-        if isinstance(error, OSError) and error.filename is None:
+        if isinstance(error, OSError) and error.errno and error.filename is None:
             error.filename = str(path)  # a full disk is told by the write, which names no file
         _remove(unfinished)
         raise
