@@ -46,7 +46,7 @@ def replacing(path: Path, *, sync: bool = False) -> Iterator[Path]:
             path.replace(former)
         unfinished.replace(path)
     except BaseException as error:
-        if isinstance(error, OSError) and error.filename is None:
+        if isinstance(error, OSError) and error.errno and error.filename is None:
             error.filename = str(path)  # a full disk is told by the write, which names no file
         restore(path)
         _remove(unfinished)
