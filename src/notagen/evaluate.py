@@ -89,6 +89,16 @@ def _is_run(path: Path) -> bool:
 
 
 def _evaluate_weights(name: str, config: DictConfig) -> dict[str, Any]:
+    announce(
+        "evaluate",
+        {
+            "weights": name,
+            "corpus": config.corpus.prepared,
+            "pieces": f"of validation, {'with' if config.prompts else 'without'} prompts",
+        },
+    )
+
+    # Seconds of imports, which the plan need not wait for.
     from notagen.metrics.evaluation import evaluate, read_pieces
     from notagen.model import weights
 
@@ -97,14 +107,7 @@ def _evaluate_weights(name: str, config: DictConfig) -> dict[str, Any]:
     held_out = read_pieces(corpus, "validation", length, config.where, config.prompts)
     if not held_out:
         raise UserError(f"{corpus} has no validation pieces like that; widen where")
-    announce(
-        "evaluate",
-        {
-            "weights": name,
-            "corpus": config.corpus.prepared,
-            "pieces": f"{len(held_out)}, {'with' if config.prompts else 'without'} prompts",
-        },
-    )
+    print(f"pieces: {len(held_out)}")
     train = read_pieces(corpus, "train", length, config.where, config.prompts)
     figures = evaluate(model, held_out, train, config.ngram_order)
     for measure, value in figures.items():

@@ -4,9 +4,10 @@ from math import isnan, nan
 
 import pytest
 
-from notagen.dpo.report import Bounds, figures, write_page
+from notagen.dpo.report import figures, write_page
 from notagen.dpo.rollout import PromptGroup, Sample
 from notagen.dpo.scoring import score_group
+from notagen.dpo.settings import Bounds
 from notagen.notation import Tune
 from notagen.reward import EncoderConfig, Features, MusicEncoder
 

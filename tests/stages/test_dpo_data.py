@@ -8,9 +8,7 @@ import pytest
 import torch
 
 from notagen.dpo.iteration import Iteration
-from notagen.dpo.pairs import PairSettings
-from notagen.dpo.report import Bounds
-from notagen.dpo.rollout import RolloutSettings
+from notagen.dpo.settings import Bounds, PairSettings, RolloutSettings
 from notagen.errors import UserError
 from notagen.generation import Sampling
 from notagen.stages.dpo import DPOData

@@ -18,12 +18,11 @@ from torch import nn
 from notagen import reward
 from notagen.data import storage
 from notagen.data.pieces import validation_pieces
-from notagen.dpo.pairs import LOWEST, Candidate, PairSettings, groups
+from notagen.dpo.pairs import LOWEST, Candidate, groups
 from notagen.dpo.ranks import on_every_rank, on_first_rank
-from notagen.dpo.report import Bounds, earlier, examples, figures, read_figures, write_page
+from notagen.dpo.report import earlier, examples, figures, read_figures, write_page
 from notagen.dpo.rollout import (
     PromptGroup,
-    RolloutSettings,
     Sample,
     SampleJournal,
     drop_damaged,
@@ -32,6 +31,7 @@ from notagen.dpo.rollout import (
     write_share,
 )
 from notagen.dpo.scoring import Scored, Similarity, score_group
+from notagen.dpo.settings import Bounds, PairSettings, RolloutSettings
 from notagen.dpo.tables import kept, read_object, read_rows, write_rows, write_text
 from notagen.errors import UserError
 from notagen.generation import Sampling

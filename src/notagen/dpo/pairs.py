@@ -3,46 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import torch.utils.data
-from annotated_types import Interval
 
-from notagen.ranges import Fraction
-
-Pairing = Literal["within", "across"]
-"""``within``: pairs of pieces with the same prompt. ``across``: any chosen with any rejected, as
-published."""
+from notagen.dpo.settings import Pairing, extreme
 
 LOWEST: Final = -1.0
 """The score of a piece that cannot be read: the lowest a cosine has, so it is rejected first."""
-
-
-@dataclass(frozen=True)
-class PairSettings:
-    """Choice of the pieces that make pairs (paper, section 3.3).
-
-    Attributes:
-        fraction: of the pieces of a prompt, how many are chosen, and how many rejected.
-        max_similarity: cosine with a real piece above which a piece is a copy and is not chosen.
-        max_misaligned: fraction of bars misaligned in the first draft above which a piece is not
-            chosen; matters with ``sampling.align=enforce`` only, since others are excluded anyway.
-        pairing: see :data:`Pairing`.
-    """
-
-    fraction: Annotated[float, Interval(gt=0, le=0.5)]
-    max_similarity: Annotated[float, Interval(ge=-1, le=2)]  # above 1: nothing is a copy
-    max_misaligned: Fraction
-    pairing: Pairing
-
-    def most_pairs(self, prompts: int, per_prompt: int) -> int:
-        """Pairs of so many pieces a prompt, if none of them is excluded."""
-        rejected = extreme(self.fraction, per_prompt)
-        chosen = min(rejected, per_prompt - rejected)
-        groups = prompts if self.pairing == "within" else prompts**2
-        return groups * chosen * rejected
 
 
 class Candidate(NamedTuple):
@@ -66,11 +35,6 @@ class Preferences(NamedTuple):
 
     chosen: list[Candidate]
     rejected: list[Candidate]
-
-
-def extreme(fraction: float, pieces: int) -> int:
-    """Number of pieces that are chosen, and rejected, of so many: at least one."""
-    return max(1, round(fraction * pieces))
 
 
 def choose(candidates: Sequence[Candidate], fraction: float) -> Preferences:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from math import isnan, nan, sqrt
 from operator import itemgetter
 from pathlib import Path
 from statistics import fmean, variance
 from typing import Any, TypedDict, cast
 
+from notagen.dpo.settings import Bounds
 from notagen.dpo.tables import read_object
 from notagen.errors import UserError
-from notagen.ranges import Cosine, Fraction, PositiveOrZero
 
 
 class Figures(TypedDict):
@@ -35,21 +35,6 @@ class Figures(TypedDict):
     real_self_similarity: float  # of two real pieces
     bits_per_character: float  # of held-out real music
     real_bits_increase: float  # of these, more than under the first policy of the run
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """Bounds for a policy that is trained for a higher score; named as in :class:`Figures`."""
-
-    copies: Fraction
-    long_runs: Fraction
-    self_similarity: Cosine
-    real_bits_increase: PositiveOrZero
-
-    def exceeded(self, line: Figures) -> list[str]:
-        """Names of the bounds that a policy exceeds."""
-        found: Mapping[str, Any] = line
-        return [name for name, most in asdict(self).items() if found[name] > most]
 
 
 LONG_RUN = 8

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,24 +14,6 @@ from notagen.errors import UserError
 from notagen.generation import FinishReason, Sampling, generate
 from notagen.model import NotaGen
 from notagen.prompts import Prompt
-from notagen.ranges import Count
-
-
-@dataclass(frozen=True)
-class RolloutSettings:
-    """Number and length of the pieces that a policy writes for an iteration.
-
-    Attributes:
-        per_prompt: pieces for each prompt.
-        min_real: real pieces a prompt must have to be used.
-        batch_size: pieces written at a time.
-        max_patches: length at which a piece that does not end is stopped, in patches.
-    """
-
-    per_prompt: Count
-    min_real: Count
-    batch_size: Count
-    max_patches: Count
 
 
 class PromptGroup(NamedTuple):
