@@ -85,6 +85,7 @@ def _exported(config: DictConfig) -> Literal["best", "last"]:
 def _train(config: DictConfig, trainer: L.Trainer) -> float | None:
     import lightning as L
 
+    from notagen.training import ranks
     from notagen.training.loggers import log_result, log_settings
     from notagen.training.run import Run
 
@@ -136,7 +137,8 @@ def _train(config: DictConfig, trainer: L.Trainer) -> float | None:
         log_settings(trainer.loggers, plain(config))
     trainer.ckpt_path = run.checkpoint  # as an argument of fit it is not known yet in setup()
     try:
-        trainer.fit(stage, data, weights_only=True)
+        with ranks.losing_one_is_said():
+            trainer.fit(stage, data, weights_only=True)
     except FloatingPointError as error:
         return sweep.failed(error, run.out)
     if signals.STOP.number:  # after the last step; a resumed run has only to export

@@ -119,6 +119,20 @@ def test_a_rank_that_is_killed_ends_the_others():
     assert time.monotonic() - began < 60
 
 
+@pytest.mark.dist
+def test_a_rank_that_lost_another_says_so(corpus, tmp_path):
+    keys, port = small(corpus, *CPUS, "run=lost", "stage.max_steps=9999"), free_port()
+    first, second = (start(tmp_path, keys, rank, 2, port) for rank in range(2))
+    while second.is_alive() and not (tmp_path / "runs/lost/pretrain/checkpoints/last.ckpt").exists():
+        time.sleep(0.01)
+    second.kill()
+    first.join(60)
+    printed = (tmp_path / "rank-0.log").read_text()
+    assert first.exitcode == 1, printed
+    assert "Traceback" not in printed
+    assert "notagen: another rank has ended" in printed
+
+
 def test_a_rank_that_fails_gives_the_exit_code():
     """The others have the time to say what they know."""
     assert ranks.run_each(of_rank("time.sleep(1); sys.exit(1)", "sys.exit(3)"), 2) == 3

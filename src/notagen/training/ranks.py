@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from subprocess import Popen
 from typing import Any, Final
@@ -25,6 +27,7 @@ _PATIENCE: Final = timedelta(days=1)  # one rank scores what all have sampled
 _LAST_WORDS: Final = 30.0  # seconds that ranks have to end once another has
 _UNHEARD: Final = 5.0  # if that one was killed, so that they cannot go on
 _POLL: Final = 0.05  # seconds
+_OF_A_COLLECTIVE: Final = re.compile(r"/gloo/|\bNCCL\b|Connection (closed|reset) by peer")
 
 
 class Rendezvous(ParallelStrategy):
@@ -75,6 +78,24 @@ class DDP(Rendezvous, DDPStrategy):
     def __init__(self, startup_timeout: timedelta = timedelta(minutes=1), **arguments: Any) -> None:
         super().__init__(**arguments)
         self.startup_timeout = startup_timeout
+
+
+@contextmanager
+def losing_one_is_said() -> Iterator[None]:
+    """Make one sentence of a collective that failed because another rank has ended.
+
+    Raises:
+        UserError: so it was; that rank's own message says why.
+    """
+    try:
+        yield
+    except RuntimeError as error:  # of gloo a plain one, of NCCL a subclass
+        if not isinstance(error, dist.DistError) and not _OF_A_COLLECTIVE.search(str(error)):
+            raise
+        raise UserError(
+            "another rank has ended, or cannot be reached; the first message among those of all "
+            "ranks says why, and resume=true continues from the last checkpoint"
+        ) from error
 
 
 def started() -> int | None:
