@@ -76,7 +76,7 @@ def test_generate_keeps_every_piece_and_says_what_became_of_it(run, weights, cap
         (["formats=[docx]"], "choose from abc, musicxml"),
         (["prompt.period=Baroque"], "prompt.composer, prompt.instrumentation is missing"),
         (["formats=docx"], "format docx is unknown"),
-        (["formats=[]"], r"format \[\] is unknown; choose from abc"),
+        (["formats=[]"], "formats must be text that is not empty or a list of text"),
         (["n=0"], "n must be a whole number from 1 on, not 0"),
         (["batch_size=0"], "batch_size must be a whole number from 1 on, not 0"),
         (["max_patches=many"], "max_patches must be a whole number from 1 on, not many"),

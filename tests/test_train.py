@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -119,7 +120,7 @@ def test_stages_follow_one_another(run, corpus):
     assert all(torch.equal(before[name], after[name]) for name in before)
     prompts = json.loads(Path("runs/chain/finetune/model/prompts.json").read_text())
     assert prompts == [["Classical", "Haydn, Joseph", "Chamber"]]
-    with pytest.raises(SystemExit, match='composer "Cage, John" is unknown'):
+    with pytest.raises(SystemExit, match="was not trained with Classical, Cage, John, Chamber"):
         run(
             "generate",
             "weights=runs/chain/finetune/model",
@@ -223,7 +224,7 @@ def test_a_sweep_leaves_a_table(run, corpus, capfd):
         assert float(row["val/bits_per_character"]) > 0
         assert Path(row["folder"], "model/model.safetensors").exists()
     assert rows[0]["folder"] == "runs/swept/pretrain/optimizer.lr=0.01"
-    assert "the loss is" in rows[2]["failed"], "nan or inf"
+    assert re.search("the loss is (nan|inf)|predicts NaN", rows[2]["failed"])
     assert table.read_text().splitlines()[0].startswith("optimizer.lr,val/loss")
     assert f"table: {table}" in capfd.readouterr().out
 

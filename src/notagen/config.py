@@ -266,7 +266,10 @@ def build(node: DictConfig, *leave_out: str, **arguments: Any) -> Any:
             raise cause from None
         target = found[1] if (found := _CALLED.search(str(error))) else str(node._target_)
         if isinstance(cause, ImportError):
-            raise UserError(f"{target} needs a library: {cause}") from error
+            raise UserError(
+                f"{target} needs a library: {cause}; extras are installed as in `pip install "
+                "'notagen[wandb]'`"
+            ) from error
         refused = type(cause).__name__ == "MisconfigurationException"  # Lightning's
         if cause is None or not (refused or not target.startswith("notagen.")):
             raise

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, NotRequired, TypedDict
 from annotated_types import Interval, MinLen
 
 from notagen.ranges import (
+    Clock,
     Count,
     CountOrZero,
     Fraction,
@@ -77,10 +78,12 @@ class Trainer(TypedDict):
     limit_val_batches: NotRequired[CountOrZero | Fraction | None]
     log_every_n_steps: NotRequired[Count]
     max_steps: Count
+    max_time: NotRequired[Clock | None]
     num_nodes: NotRequired[Count]
     num_sanity_val_steps: NotRequired[CountOrZero]
+    profiler: NotRequired[Literal["simple", "advanced", "pytorch"] | Object | None]
     overfit_batches: NotRequired[CountOrZero | Fraction]
-    val_check_interval: NotRequired[Count | PositiveFraction | None]
+    val_check_interval: NotRequired[Count | PositiveFraction | Clock | None]
 
 
 class Optimizer(TypedDict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Final, TypeAlias
 
 from annotated_types import Ge, Gt, Interval, MinLen, MultipleOf
@@ -30,6 +31,22 @@ Cosine: TypeAlias = Annotated[float, Interval(ge=-1, le=1)]
 
 Name: TypeAlias = Annotated[str, MinLen(1)]
 """Of a file, a folder, a run: not empty."""
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """The form of a text.
+
+    Attributes:
+        expression: a regular one.
+        words: to name it to a user.
+    """
+
+    expression: str
+    words: str
+
+
+Clock: TypeAlias = Annotated[str, Pattern(r"\d+:\d\d:\d\d:\d\d", "days:hours:minutes:seconds")]
 
 
 class Object:

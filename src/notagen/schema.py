@@ -35,7 +35,7 @@ from omegaconf.base import Container, Node
 from omegaconf.errors import InterpolationResolutionError
 
 from notagen.errors import UserError
-from notagen.ranges import LARGEST, Object
+from notagen.ranges import LARGEST, Object, Pattern
 
 _OBJECT: Final = Object()  # stands for what such a node will make
 _LABEL: Final = "name"  # a key for people, in nodes whose callable may take none
@@ -294,6 +294,8 @@ def _in_range(value: Any, bound: Any) -> bool:
             return bool(value % divisor == 0)
         case MinLen(least):
             return len(value) >= least
+        case Pattern(expression):
+            return re.fullmatch(expression, value) is not None
     return True
 
 
@@ -349,6 +351,8 @@ def _described_bounds(bounds: list[Any], value: Any) -> str:
                 words += f" and below {above}"
             case MultipleOf(divisor):
                 words += f", a multiple of {divisor}"
+            case Pattern():
+                words += f" as {bound.words}"
             case MinLen() if isinstance(value, list):
                 words += " that is not empty"
     return f"{words} on" if re.fullmatch(r" from \S+", words) else words

@@ -25,7 +25,7 @@ from notagen.config import (
     save,
     saved,
 )
-from notagen.errors import Stopped
+from notagen.errors import Stopped, UserError
 from notagen.training import cpu, signals, sweep
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _train(config: DictConfig, trainer: L.Trainer) -> float | None:
     schedule = build(config.schedule)
     if run.checkpoint is None:
         config.init_from = run.start  # known from here on, also to stage.data and in config.yaml
-        taken = run.start is not None and _take_size(config.model, _size(run.start))
+        taken = run.start is not None and _take_size(config.model, run.start)
     else:
         begun = saved(run.out / "config.yaml")
         config.init_from = config.init_from or begun.get("init_from")
@@ -139,7 +139,7 @@ def _train(config: DictConfig, trainer: L.Trainer) -> float | None:
     try:
         with ranks.losing_one_is_said():
             trainer.fit(stage, data, weights_only=True)
-    except FloatingPointError as error:
+    except (FloatingPointError, UserError) as error:
         return sweep.failed(error, run.out)
     if signals.STOP.number:  # after the last step; a resumed run has only to export
         raise Stopped("stopped after the last step", signals.STOP.number)
@@ -153,34 +153,31 @@ def _train(config: DictConfig, trainer: L.Trainer) -> float | None:
     return compared
 
 
-def _size(start: str) -> Mapping[str, Any]:
-    """The first option of ``model=`` that weights are of the size of; empty if there is none."""
-    from notagen.model import weights
-
-    sizes = options("model")
-    fitting = weights.fitting(weights.load(start), sizes)
-    return sizes[fitting[0]] if fitting else {}
-
-
-def _take_size(model: DictConfig, size: Mapping[str, Any]) -> bool:
-    """Make a model as large as the weights it starts from, unless its size was chosen.
+def _take_size(model: DictConfig, start: str | Mapping[str, Any]) -> bool:
+    """Make a NotaGen as large as the weights it starts from, unless its size was chosen.
 
     Args:
         model: node ``model``; changed in place.
-        size: of those weights, as an option of ``model=`` has it.
+        start: name of the weights, or node ``model`` of the run to resume.
 
     Returns:
         Whether it was changed.
     """
-    from notagen.model.weights import SIZES
+    from notagen.model import weights
 
-    default = options("model").get(model.name, {})
-    if chosen("model") or any(model.get(key) != default.get(key) for key in SIZES):
+    sizes = options("model")
+    default = sizes.get(model.name, {})
+    if not default.keys() >= {*weights.SIZES} or chosen("model"):
+        return False  # a music encoder has other sizes
+    if any(model.get(key) != default[key] for key in weights.SIZES):
         return False
-    if not size.keys() >= {*SIZES} or all(model.get(key) == size[key] for key in SIZES):
-        return False
-    model.update({key: size[key] for key in ("name", *SIZES)})
-    return True
+    if isinstance(start, str):
+        fitting = weights.fitting(weights.load(start), sizes)
+        start = sizes[fitting[0]] if fitting and model.name not in fitting else default
+    if any(start.get(key, default[key]) != default[key] for key in weights.SIZES):
+        model.update({key: start[key] for key in ("name", *weights.SIZES)})
+        return True
+    return False
 
 
 if __name__ == "__main__":

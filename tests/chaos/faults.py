@@ -153,6 +153,7 @@ def _command(
     log = os.open(logs / f"{rank}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where pytest's workers do
     torch.set_num_threads(1)
     if ranks > 1:
         os.environ |= torchrun(rank, ranks, port)

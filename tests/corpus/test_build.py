@@ -185,7 +185,9 @@ def test_nothing_to_prepare_is_refused(tmp_path):
 
 @pytest.mark.parametrize("rule", ["similarity", "validation_fraction"])
 def test_shares_beyond_one_are_refused(run, rule):
-    with pytest.raises(SystemExit, match=f"notagen: rules.{rule}=1.5 is not between 0 and 1"):
+    with pytest.raises(
+        SystemExit, match=f"notagen: rules.{rule} must be a number .* to 1, not 1.5"
+    ):
         run("prepare", f"rules.{rule}=1.5")
 
 

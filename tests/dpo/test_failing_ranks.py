@@ -74,7 +74,7 @@ def test_the_rank_that_scores(folder, corpus, rows):
     ]
     first, second = logs(folder / "scoring", keys)
     assert "RuntimeError: no memory left" in first
-    assert "notagen: rank 0 stopped: RuntimeError('no memory left')" in second
+    assert "Traceback" not in second
 
 
 def test_a_rank_that_samples(folder, corpus):
@@ -87,8 +87,9 @@ def test_a_rank_that_samples(folder, corpus):
     assert "notagen: rank 1 stopped: OSError('a broken disk')" in first
 
 
-def test_what_is_lacking_is_said_by_both(folder, corpus):
+def test_what_is_lacking_is_said_once(folder, corpus):
     policy = f"init_from={folder}/runs/one/finetune/model"
     keys = ("stage.samples.per_prompt=1", policy)
-    for log in logs(folder / "lacking", overrides(folder, corpus, "lacking", *CPUS, *keys)):
-        assert "notagen: 1 pieces for each of 1 prompts make 0 pairs at most" in log
+    first, second = logs(folder / "lacking", overrides(folder, corpus, "lacking", *CPUS, *keys))
+    assert "notagen: 1 pieces for each of 1 prompts make 0 pairs at most" in first
+    assert second == ""

@@ -171,7 +171,7 @@ def test_a_dry_run_keeps_its_pieces_and_no_weights(folder, corpus, rows, capsys)
 
 
 def test_an_iteration_without_the_one_before_says_so(whole, folder, corpus):
-    with pytest.raises(SystemExit, match=r"dpo-3 goes on from other weights.*dpo-2"):
+    with pytest.raises(SystemExit, match=r"dpo-3 starts from other weights.*dpo-2"):
         train(*overrides(folder, corpus, "one", "iteration=3"))
 
 

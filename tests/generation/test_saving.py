@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from notagen.atomic import locked
-from notagen.config import _stop
 from notagen.errors import Stopped, UserError
+from notagen.exits import listen
 from notagen.generation import Form, Sampling
 from notagen.generation.saving import INDEX, first_to_open, next_number
 from notagen.generation.to_folder import generate_to_folder
@@ -94,7 +94,7 @@ def test_what_is_finished_when_stopped_is_in_the_index(model, number, tmp_path):
     pieces = tmp_path / "pieces"
 
     def work() -> None:
-        signal.signal(signal.SIGTERM, _stop)  # as commands do
+        listen()  # as commands do
         try:
             generate(model, pieces, bars=[1] * 5000)
         except Stopped as stopped:

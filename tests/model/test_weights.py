@@ -91,7 +91,7 @@ def test_a_folder_of_another_model_is_refused(published, tmp_path):
 def test_a_spoilt_configuration_is_named(published, config, tmp_path):
     weights.save(published, tmp_path / "model")
     (tmp_path / "model" / "config.json").write_text(config, errors="surrogateescape")
-    with pytest.raises(UserError, match=r"model: config.json does not hold the sizes of a NotaGen"):
+    with pytest.raises(UserError, match=r"model: it holds another model than a NotaGen"):
         weights.load(str(tmp_path / "model"))
 
 

@@ -193,7 +193,7 @@ class DPOData(L.LightningDataModule):
         batch_size: Count,
         seed: Seed,
         where: str | None = None,
-        validation_pieces: int | None = None,
+        validation_pieces: Count | None = None,
     ) -> None:
         super().__init__()
         self.iteration = iteration

@@ -21,7 +21,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
 from notagen.model.notagen import NotaGen
-from notagen.training.ranks import Rendezvous
+from notagen.training.ranks import Patience, Rendezvous
 
 BF16_MIXED = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
 """Weights are sent and used in bfloat16, and kept, like sums of gradients, in float32."""
@@ -36,14 +36,14 @@ class FullySharded(Rendezvous, ModelParallelStrategy):
     Args:
         save_distributed_checkpoint: write a checkpoint as a folder with one file per rank, for
             which no rank must hold the whole; else as the one file of other strategies.
-        startup_timeout: how long a rank waits for others to start.
+        startup_timeout: seconds that a rank waits for others to start.
         timeout: how long it waits for others in a step.
     """
 
     def __init__(
         self,
         save_distributed_checkpoint: bool = False,
-        startup_timeout: timedelta = timedelta(minutes=1),
+        startup_timeout: Patience = 60,
         timeout: timedelta | None = default_pg_timeout,
     ) -> None:
         super().__init__(
@@ -96,7 +96,7 @@ class FullySharded(Rendezvous, ModelParallelStrategy):
             return super().load_checkpoint(path, weights_only)
         assert self.model is not None
         contents: dict[str, Any] = torch.load(
-            path, mmap=True, map_location="cpu", weights_only=weights_only
+            path, mmap=True, map_location="cpu", weights_only=True
         )
         options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
         set_model_state_dict(self.model, contents.pop("state_dict"), options=options)

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from subprocess import Popen
-from typing import Any, Final
+from typing import Annotated, Any, Final, TypeAlias
 
 import lightning as L
 import torch.distributed as dist
+from annotated_types import Interval
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
@@ -22,6 +23,9 @@ from torch.distributed.distributed_c10d import _set_pg_timeout
 
 from notagen.errors import Stopped, UserError
 from notagen.training.signals import STOP
+
+Patience: TypeAlias = Annotated[float, Interval(gt=0, le=86400)]
+"""Seconds, a day at most."""
 
 _PATIENCE: Final = timedelta(days=1)  # one rank scores what all have sampled
 _LAST_WORDS: Final = 30.0  # seconds that ranks have to end once another has
@@ -33,7 +37,7 @@ _OF_A_COLLECTIVE: Final = re.compile(r"/gloo/|\bNCCL\b|Connection (closed|reset)
 class Rendezvous(ParallelStrategy):
     """Waits a minute for ranks that start, and hours for ranks that work."""
 
-    startup_timeout: timedelta
+    startup_timeout: float  # seconds
     _timeout: timedelta | None
 
     def setup_environment(self) -> None:
@@ -42,13 +46,14 @@ class Rendezvous(ParallelStrategy):
         Raises:
             UserError: not all have come in time.
         """
-        usual, self._timeout = self._timeout, self.startup_timeout
+        patience = timedelta(seconds=self.startup_timeout)
+        usual, self._timeout = self._timeout, patience
         try:
             super().setup_environment()
-            self._waiting = dist.new_group(backend="gloo", timeout=self.startup_timeout)
+            self._waiting = dist.new_group(backend="gloo", timeout=patience)
         except dist.DistError as error:
             raise UserError(
-                f"rank {self.global_rank} waited {self.startup_timeout} for the other ranks of "
+                f"rank {self.global_rank} waited {self.startup_timeout:g} s for the other ranks of "
                 f"{self.world_size}, which did not start or have ended; the first message among "
                 "theirs says why (trainer.strategy.startup_timeout= lets it wait for longer)"
             ) from error
@@ -71,11 +76,11 @@ class DDP(Rendezvous, DDPStrategy):
     """Every rank holds the whole model, and takes its own batches.
 
     Args:
-        startup_timeout: how long a rank waits for others to start.
+        startup_timeout: seconds that a rank waits for others to start.
         arguments: of Lightning's strategy.
     """
 
-    def __init__(self, startup_timeout: timedelta = timedelta(minutes=1), **arguments: Any) -> None:
+    def __init__(self, startup_timeout: Patience = 60, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.startup_timeout = startup_timeout
 

@@ -140,4 +140,5 @@ def _follows(config: DictConfig, key: str) -> bool:
 def _said(values: Mapping[str, Any], key: str) -> str:
     if f"{key}._target_" in values:
         return str(values[f"{key}._target_"]).rpartition(".")[2]
-    return str(values.get(key, "null"))
+    value = values.get(key)
+    return "null" if value is None else str(value)
