@@ -56,7 +56,7 @@ def give(rows: list[storage.Row], given: Path) -> None:
     write_melodies(given / "scores", range(9))
     (given / "scores" / "broken.musicxml").write_text("<score>")
     splits = {"train": rows[:6], "validation": rows[6:]}
-    storage.write(given / "corpus", splits, [], {"pieces": len(rows)})
+    storage.write(given / "corpus", splits, [], {"pieces": {}, "made_with": {}})
     iterations.random_start(given)
     scripted().save_pretrained(given / "weights")
 

@@ -92,9 +92,9 @@ def test_a_command_stops_and_ends_as_if_undisturbed(
     code = process.wait(ENDS_WITHIN)
     said = (tmp_path / "log").read_text()
     assert "Traceback" not in said, said
-    assert code in (0, 128 + sent), said
+    assert code in (0, 128 + sent, -sent), said  # -sent: before the first line of ours
     if code:
-        assert said.count("notagen: ") == 1, said
+        assert said.count("notagen: ") == (code > 0), said
         again = start(argv, folder).wait(PATIENCE)
         text = (tmp_path / "log").read_text()
         assert again == 0 or scenario.done in text, text
