@@ -40,11 +40,13 @@ CORPUS := datasets/chorales
 RUN := runs/quickstart
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart chain dpo-demo test lint format types test-slow test-processors test-scale \
+.PHONY: help quickstart chain dpo-demo test lint format types test-slow chaos test-processors test-scale \
 	test-newest test-lowest lock wheel clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@echo
+	@echo "One command: source $(BIN)/activate, then python -m notagen.train --help"
 
 quickstart: $(RUN)/pieces/index.jsonl ## Install, train a small model on Bach chorales, write new ones (12 min)
 	@echo
@@ -96,7 +98,7 @@ dpo-demo: $(DPO)/seed-0/dpo-4/report.md $(DPO)/seed-1/dpo-2/report.md $(DPO)/see
 SCORE := $(BIN)/python -m notagen.evaluate corpus=music21 reward=m3 reward.name=$(ENCODERS)/m3/model \
 	judge=$(ENCODERS)/judge/model samples.per_prompt=160 preferences.max_similarity=0.996 \
 	preferences.max_misaligned=0.4 \
-	'where=composer == "Bach, Johann Sebastian" and instrumentation == "Choral"'
+	'where="composer == \"Bach, Johann Sebastian\" and instrumentation == \"Choral\""'
 
 $(DPO)/seed-0/dpo-4/report.md: $(CHAIN)/finetune/model/model.safetensors $(ENCODERS)/judge/model/model.safetensors
 	$(BIN)/python -m notagen.train -m experiment=dpo_demo iteration=1,2,3
@@ -113,7 +115,7 @@ $(ENCODERS)/m3/model/model.safetensors: datasets/music21/dataset_dict.json
 	$(BIN)/python -m notagen.train stage=m3 corpus=music21 run=encoders optimizer=muon schedule=linear resume=auto
 
 test: $(VENV)/dev lint types ## Install, lint, check types, run the tests (5 to 7 min)
-	$(BIN)/python -m pytest -n 2 -m "not slow and not gpu"
+	$(BIN)/python -m pytest -n 2 -m "not slow and not gpu and not chaos"
 
 lint: $(VENV)/dev ## Check style
 	$(BIN)/ruff check
@@ -129,6 +131,9 @@ types: $(VENV)/dev ## Check types
 test-slow: $(VENV)/dev ## Run the tests that take minutes: every chorale to text and back, 15 keys of every piece
 	$(BIN)/python -m pytest -m slow
 
+chaos: $(VENV)/dev ## Interrupt every command with faults and signals, and see it end as undisturbed (30 min)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m chaos tests/chaos
+
 test-processors: $(VENV)/dev ## Run the tests of model and generation as on other processors: instructions, threads, numba (10 min)
 	$(BIN)/python tests/processors.py
 
@@ -139,7 +144,7 @@ test-scale: $(VENV)/dev ## Run the tests of engine=ray, on two local workers
 test-newest: $(BIN)/uv ## Run the tests on the newest versions that pyproject.toml allows, in .venv-newest
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)-newest
 	$(BIN)/$(INSTALL) --python $(VENV)-newest/bin/python torch==$(TORCH) --editable '.[dev]'
-	$(VENV)-newest/bin/python -m pytest -n 2 -m "not slow and not gpu"
+	$(VENV)-newest/bin/python -m pytest -n 2 -m "not slow and not gpu and not chaos"
 
 # torch comes first, alone: of 2.13.0 and 2.13.0+cpu the lowest is the one that brings CUDA.
 LOWEST_TORCH = $(shell sed -n 's/.*"torch>=\([0-9.]*\).*/\1/p' pyproject.toml)
@@ -147,7 +152,7 @@ test-lowest: $(BIN)/uv ## Run the tests on the lowest versions that pyproject.to
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)-lowest
 	$(BIN)/$(INSTALL) --python $(VENV)-lowest/bin/python --no-deps torch==$(LOWEST_TORCH)
 	$(BIN)/$(INSTALL) --python $(VENV)-lowest/bin/python --resolution lowest-direct --editable '.[dev]'
-	$(VENV)-lowest/bin/python -m pytest -n 2 -m "not slow and not gpu"
+	$(VENV)-lowest/bin/python -m pytest -n 2 -m "not slow and not gpu and not chaos"
 
 # From one index alone: a CPU build of torch found elsewhere would be locked as such.
 # What only a CUDA build of torch needs is left out, so that a CPU build does without.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,10 @@ from hypothesis import settings
 from notagen.data import storage
 from notagen.data.storage import Row
 from notagen.notation import Tune
+
+# A shell starts a job in the background with Ctrl-C ignored, and commands would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Several tests run at a time; `make test-processors` asks for more.
 torch.set_num_threads(int(os.environ.get("NOTAGEN_TEST_THREADS", "1")))

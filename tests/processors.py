@@ -85,7 +85,7 @@ def lacking(processor: Processor, best: str) -> bool:
 def passes(processor: Processor, folder: Path) -> bool:
     """Run the tests and print a line; where one fails, what pytest said."""
     workers = ("-n", str(CORES // processor.threads))
-    options = ("-q", "-p", "no:cacheprovider", "-m", "not slow and not gpu", *workers)
+    options = ("-q", "-p", "no:cacheprovider", "-m", "not slow and not gpu and not chaos", *workers)
     start = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *(TESTS / name for name in FOLDERS)],

@@ -150,13 +150,17 @@ def test_dpo_is_the_published_recipe(size):
         ("stage.dta.workers=1", "stage has no key dta; .*did you mean data"),
         ("stage.data.select=x", "stage.data has no key select; .*did you mean where"),
         ("sampling.tries=3", "did you mean max_resamples"),
+        ("form.key=F#min", "form.key=F#min cannot be read; .*: 'form.key=\"F#min\"'"),
+        ("hydra/launcher=joblib", r"pip install 'notagen\[scale\]'"),
+        ("model=null", r"model=null is no option: choose large\|m3"),
+        ("~optimizer", "optimizer is missing; it must be"),
+        ("model=true", "cannot take model=true"),
         ("model=huge", "Available options in 'model':\\s+base\\s+large\\s+m3\\s+medium\\s+nano"),
     ],
 )
-def test_a_wrong_key_or_option_is_answered_with_the_right_ones(run, capfd, override, sentence):
-    with pytest.raises(SystemExit):
+def test_a_wrong_key_or_option_is_answered_with_the_right_ones(run, override, sentence):
+    with pytest.raises(SystemExit, match=sentence):
         run("train", override)
-    assert re.search(sentence, capfd.readouterr().err)
 
 
 @pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda path: path.stem)

@@ -1,8 +1,8 @@
-"""Commands, keys and imports of README, docs and conf/: each composes, is there, or runs."""
+"""Commands, keys and Python of README, docs, conf/ and Makefile: they compose, exist and run."""
 
-import ast
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,13 +11,22 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from notagen.config import CONF
+from notagen.model import weights
 from tests.helpers.overrides import small
+from tests.helpers.scripted import DUET, scripted
 
 TOP = Path(__file__).parents[1]
 PAGES = {
     page.name: page.read_text()
     for page in (TOP / "README.md", *sorted((TOP / "docs").glob("*.md")))
 }
+MADE = subprocess.run(
+    ["make", "--dry-run", "--always-make", "quickstart", "chain", "dpo-demo"],
+    cwd=TOP,
+    check=True,
+    capture_output=True,
+    text=True,
+).stdout
 CHOICES = {  # so that every key of conf/ is in one of them
     "train": ["", "stage=dpo", "stage=m3", "adapter=lora", "trainer=ddp", "trainer=fsdp"],
     "prepare": ["corpus=folder", "corpus=music21"],
@@ -37,7 +46,7 @@ def commands(text: str) -> set[tuple[str, ...]]:
 COMMANDS = sorted(
     {
         command
-        for text in (*PAGES.values(), *(path.read_text() for path in CONF.rglob("*.yaml")))
+        for text in (*PAGES.values(), MADE, *(path.read_text() for path in CONF.rglob("*.yaml")))
         for command in commands(text)
         if Path(CONF, f"{command[0]}.yaml").is_file()
     }
@@ -96,29 +105,39 @@ def test_every_key_is_there(page, all_keys):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_file_is_there(page):
-    linked = re.findall(r"\]\(((?!https?:)[^)]+)\)", PAGES[page])
+    linked = re.findall(r"\]\(((?!https?:|#)[^)]+)\)", PAGES[page])
     named = re.findall(r"`((?:tests|docs|conf|notebooks)/[\w./]+)`", PAGES[page])
     for path in linked + named:
         assert (TOP / path).exists() or (TOP / "docs" / path).exists(), path
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_section_is_there(page):
+    headings = re.findall(r"^#+ (.*)$", PAGES[page], re.MULTILINE)
+    sections = {heading.lower().replace(" ", "-").replace(",", "") for heading in headings}
+    assert set(re.findall(r"\]\(#([^)]+)\)", PAGES[page])) <= sections
 
 
 def python_blocks() -> list[str]:
     return re.findall(r"```python\n(.*?)```", PAGES["README.md"], re.DOTALL)
 
 
-@pytest.mark.parametrize("block", python_blocks(), ids=range(len(python_blocks())))
-def test_every_import_is_there(block):
-    lines = [
-        node for node in ast.parse(block).body if isinstance(node, ast.Import | ast.ImportFrom)
-    ]
-    exec("\n".join(map(ast.unparse, lines)), {})
+def test_a_piece_is_written_and_engraved(run):
+    """The first block as it stands there, but for what the scripted model begins from."""
+    weights.save(scripted(), Path("runs/quickstart/pretrain/model"))
+    block, _ = python_blocks()
+    beginnings = '[""] * 4'
+    assert beginnings in block
+    exec(block.replace(beginnings, repr([DUET.format(3)])), {})
+    assert "<svg" in Path("piece.svg").read_text()
 
 
 def test_a_stage_is_validated_by_a_trainer_of_ones_own(run, corpus):
     """The second block as it stands there."""
-    run("train", *small(corpus, "run=mine", "model.patch_length=512", "~callbacks.sample"))
+    run("train", *small(corpus, "run=quickstart", "model.patch_length=512", "~callbacks.sample"))
     Path("datasets").mkdir()
     Path("datasets/chorales").symlink_to(corpus)
+    _, block = python_blocks()
     found = {}
-    exec(python_blocks()[1], found)
+    exec(block, found)
     assert 0 < found["trainer"].callback_metrics["val/bits_per_character"] < 9

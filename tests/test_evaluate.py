@@ -19,11 +19,18 @@ def test_each_stage_is_compared_with_its_start_on_its_own_pieces(run, corpus, ca
     assert (pretrain["pieces"], finetune["pieces"]) == (3, 2)
     overrides = (f"corpus.prepared={corpus}", "prompts=true", "where='bars < 63'")
     for when, weights in (("before", "pretrain"), ("after", "finetune")):
-        run("evaluate", f"weights=runs/chain/{weights}/model", "out=figures.json", *overrides)
-        figures = json.loads(Path("figures.json").read_text())
+        run("evaluate", f"weights=runs/chain/{weights}/model", f"out={when}.json", *overrides)
+        figures = json.loads(Path(f"{when}.json").read_text())
         for name, value in finetune[when].items():
             assert figures[name] == pytest.approx(value, abs=1e-4)
     assert "finetune" in capfd.readouterr().out
+    path = Path("runs/chain/finetune/config.yaml")
+    path.write_text(path.read_text().replace(str(corpus), "nowhere"))
+    before = Path("runs/chain/comparison.json").read_text()
+    with pytest.raises(SystemExit, match="no prepared corpus at nowhere"):
+        run("evaluate", "weights=runs/chain")
+    assert "%" not in capfd.readouterr().out, "no stage was evaluated"
+    assert Path("runs/chain/comparison.json").read_text() == before
 
 
 def test_a_run_without_stages_is_refused(run):
@@ -38,9 +45,41 @@ def test_a_list_of_weights_gives_a_list_of_figures(run, corpus):
     torch.manual_seed(0)
     for name in ("one", "two"):
         NotaGen(ModelConfig(1, 1, 64, patch_length=64)).save_pretrained(name)
-    common = (f"corpus.prepared={corpus}", "out=figures.json", "ngram_order=0")
-    run("evaluate", "weights=[one,two]", *common)
-    both = json.loads(Path("figures.json").read_text())
-    run("evaluate", "weights=two", *common)
+    common = (f"corpus.prepared={corpus}", "ngram_order=0")
+    run("evaluate", "weights=[one,two]", "out=both.json", *common)
+    both = json.loads(Path("both.json").read_text())
+    run("evaluate", "weights=two", "out=new/two.json", *common)
     assert [figures["weights"] for figures in both] == ["one", "two"]
-    assert json.loads(Path("figures.json").read_text()) == both[1] != both[0]
+    assert json.loads(Path("new/two.json").read_text()) == both[1] != both[0]
+
+
+def test_weights_that_give_no_finite_loss_are_named(run, corpus):
+    model = NotaGen(ModelConfig(1, 1, 64, patch_length=64))
+    torch.nn.init.constant_(model.char_decoder.ln_f.weight, torch.nan)
+    model.save_pretrained("broken")
+    with pytest.raises(SystemExit, match="the loss of these weights on 3 pieces is nan"):
+        run("evaluate", "weights=broken", f"corpus.prepared={corpus}", "out=figures.json")
+    assert not Path("figures.json").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("evaluate", "weights=nowhere"),
+        ("evaluate", "weights=nowhere", "reward=m3"),
+        ("probe", "reward.name=nowhere"),
+        ("select", "encoder=nowhere", "like='bars > 0'"),
+        ("export", "weights=nowhere"),
+    ],
+)
+def test_what_is_there_is_not_written_over(run, corpus, command):
+    name, *keys = command
+    keys += [] if name == "export" else [f"corpus.prepared={corpus}"]
+    mine = Path("mine")
+    mine.mkdir()
+    (mine / "notes.txt").write_text("mine")
+    with pytest.raises(SystemExit, match="mine exists; give another name as out="):
+        run(name, *keys, "out=mine")
+    assert [path.name for path in mine.iterdir()] == ["notes.txt"]
+    with pytest.raises(SystemExit, match=r"cannot write .*: (Not a directory|File exists)"):
+        run(name, *keys, "out=mine/notes.txt/figures")

@@ -71,5 +71,5 @@ def test_frozen_levels_stay(run, corpus):
     for name, weight in before.items():
         kept = torch.equal(weight, after[name])
         assert kept == name.startswith("patch_decoder."), name
-    with pytest.raises(SystemExit, match="choose patch or char"):
+    with pytest.raises(SystemExit, match="freeze must be patch, char or null"):
         run("train", *small(corpus, "run=other", "freeze=all"))

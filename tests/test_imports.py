@@ -10,7 +10,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "notagen"
 
 # Each room may import those in the lines before it, and itself.
 LAYERS = [
-    {"errors"},
+    {"errors", "ranges"},
     {"atomic"},
     {"notation"},
     {"patches", "prompts"},
@@ -20,8 +20,10 @@ LAYERS = [
     {"reward", "generation", "corpus"},
     {"dpo", "training"},
     {"stages"},
+    {"exits", "keys", "schema"},
     {"config"},
     {"prepare", "train", "generate", "evaluate", "export", "select", "probe"},
+    {"__main__"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 

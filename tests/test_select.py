@@ -40,8 +40,8 @@ def test_a_corpus_is_not_replaced_by_a_part_of_itself(run, corpus):
     [
         (["like='bars < 2'"], "no training pieces like"),
         (["like='colour == 3'"], "cannot choose pieces by"),
-        (["like='bars < 20'", "fraction=0"], "not a fraction"),
-        (["like='bars < 20'", "fraction=half"], "not a fraction"),
+        (["like='bars < 20'", "fraction=0"], "fraction must be a number above 0 to 1, not"),
+        (["like='bars < 20'", "fraction=half"], "fraction must be a number above 0 to 1, not"),
         (["like='bars < 20'", "encoder=nowhere"], "no music encoder at nowhere"),
     ],
 )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import functools
+import io
 import logging
-import signal
+import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -13,14 +15,25 @@ from pathlib import Path
 from typing import Any, Final
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, InstantiationException
+from hydra.errors import (
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+)
 from hydra.utils import instantiate
-from omegaconf import DictConfig, ListConfig, MissingMandatoryValue, OmegaConf
-from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from notagen.errors import Stopped, UserError
+from notagen import __version__
+from notagen.atomic import write
+from notagen.errors import UserError
+from notagen.exits import explained, extra_of, listen, sentence
+from notagen.keys import KEYS
+from notagen.schema import check
 
 _PACKAGE = Path(__file__).parent
 
@@ -32,13 +45,20 @@ CONF: Final = next(
 
 def _iteration_start(iteration: int, first_from: ListConfig) -> ListConfig:
     """Stages that an iteration of DPO may start from: the one before, if it is not the first."""
-    if iteration < 1:
-        raise UserError(f"iteration={iteration} is none; they are counted from 1")
     return OmegaConf.create([f"dpo-{iteration - 1}"]) if iteration > 1 else first_from
 
 
-OmegaConf.register_new_resolver("iteration_start", _iteration_start, replace=True)
+def _folder_name(path: str) -> str:
+    """The last part of a path or an address, also of ``.`` and ``scores/``."""
+    return (Path(path.rstrip("/")) if "://" in path else Path(path).resolve()).name or "scores"
 
+
+OmegaConf.register_new_resolver("iteration_start", _iteration_start, replace=True)
+OmegaConf.register_new_resolver("folder_name", _folder_name, replace=True)
+
+
+_CALLED: Final = re.compile("call to target '([^']+)'")
+_PLACE: Final = re.compile("full_key: (.+)")
 
 _FORMER: Final = {  # what was each key's name up to version 0.1
     "chunk": ["char_chunk"],
@@ -67,59 +87,79 @@ _FORMER: Final = {  # what was each key's name up to version 0.1
 def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
     """Make a function of one configuration into a command of this project.
 
-    The command takes Hydra overrides, composes ``conf/<config_name>.yaml``, and ends with one
-    sentence and exit code 1 where the function raises :class:`UserError`, and with 130 or 143
-    where it is told to stop by Ctrl-C or SIGTERM.
+    The command takes Hydra overrides, composes ``conf/<config_name>.yaml``, and checks the types
+    and ranges of all its keys. It ends with one sentence and exit code 1 where a user or the
+    machine has caused an error, see :mod:`notagen.exits`, and with 130 or 143 where it is told to
+    stop by Ctrl-C or SIGTERM.
     """
 
     def decorate(run: Callable[[DictConfig], Any]) -> Callable[[], Any]:
         started = False
 
         @functools.wraps(run)
-        def reporting(config: DictConfig) -> Any:
+        def checked(config: DictConfig) -> Any:
             nonlocal started
             started = True
-            try:
+            with explained():
+                check(config, KEYS[config_name])
                 return run(config)
-            except UserError as error:
-                sys.exit(f"notagen: {error}")
-            except MissingMandatoryValue as error:
-                sys.exit(f"notagen: {error.full_key}= must be given; --help says what it is")
-            except InterpolationResolutionError as error:
-                first, _, _ = str(error).partition("\n")
-                sys.exit(f"notagen: {first.partition('interpolation: ')[2] or first}")
-            except KeyboardInterrupt as interrupt:
-                stopped = interrupt if isinstance(interrupt, Stopped) else Stopped()
-                print(f"notagen: {str(stopped) or 'stopped'}", file=sys.stderr)
-                sys.exit(128 + stopped.number)
 
         composing = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(
-            reporting
+            checked
         )
 
         @functools.wraps(run)
         def main() -> Any:
-            if {"--help", "-h"} & set(sys.argv):
-                print(explain(config_name, sys.argv[1:]))
-                return None
             nonlocal started
             started = False
-            signal.signal(signal.SIGTERM, _stop)  # as Ctrl-C, which Python raises by itself
-            try:
-                return composing()
-            except SystemExit:
-                if not started:  # Hydra has said which override it cannot apply, not what it could
-                    for sentence in unknown_keys(config_name, sys.argv[1:]):
-                        print(sentence, file=sys.stderr)
-                raise
+            listen()
+            for stream in (sys.stdout, sys.stderr):
+                if isinstance(stream, io.TextIOWrapper):  # a terminal may know ASCII alone
+                    stream.reconfigure(errors="backslashreplace")
+            os.environ["HYDRA_FULL_ERROR"] = "1"  # errors of composing are told here, not there
+            arguments = sys.argv[1:]
+            with explained():
+                if {"--help", "-h"} & set(arguments):
+                    print(explain(config_name, arguments))
+                    return None
+                if "--version" in arguments:
+                    print(f"notagen {__version__}")
+                    return None
+                # Hydra takes no option in the middle of the overrides.
+                sys.argv[1:] = sorted(arguments, key=lambda word: word not in ("-m", "--multirun"))
+                try:
+                    return composing()
+                except Exception as error:
+                    if started or sentence(error) is not None:
+                        raise
+                    raise UserError(_not_composed(error, config_name, arguments)) from error
 
         return main
 
     return decorate
 
 
-def _stop(number: int, _: object) -> None:
-    raise Stopped(number=number)
+def _not_composed(error: Exception, config_name: str, arguments: Sequence[str]) -> str:
+    """Why Hydra could not compose a configuration, and what it could."""
+    if isinstance(error, OverrideParseException):
+        key, _, value = error.override.partition("=")
+        return (
+            f"{error.override} cannot be read; a value with spaces or signs stands in two pairs of "
+            f"quotes: '{key}=\"{value}\"'"
+        )
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, option = str(error.missing_cfg_file).rpartition("/")
+        if group == "hydra/launcher" and (extra := extra_of(f"hydra-{option}-launcher")):
+            return f"{group}={option} is not installed; `pip install 'notagen[{extra}]'` does that"
+    if unknown := unknown_keys(config_name, arguments):
+        return "\nnotagen: ".join(unknown)
+    reason = str(error).partition("\nConfig search path")[0].rstrip()
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return reason
+    for key, _, value in (argument.partition("=") for argument in arguments):
+        if value == "null" and (CONF / key).is_dir():
+            return f"{key}=null is no option: choose {'|'.join(_choices(key))}, or give ~{key}"
+    return f"cannot take {' '.join(arguments)}: {reason}"  # of Hydra's own checks
 
 
 def unknown_keys(config_name: str, arguments: Sequence[str]) -> list[str]:
@@ -131,9 +171,14 @@ def unknown_keys(config_name: str, arguments: Sequence[str]) -> list[str]:
         options = [item.input_line for item in overrides if (CONF / item.key_or_group).is_dir()]
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             config = hydra.compose(config_name, [str(line) for line in options])
-    except HydraException:
+    except (HydraException, ValueError):
         return []  # Hydra's own sentence names the choices
-    changed = [item.key_or_group for item in overrides if not (item.is_add() or item.is_delete())]
+    changed = [
+        item.key_or_group
+        for item in overrides
+        if not (item.is_add() or item.is_delete() or item.input_line in options)
+        and not item.key_or_group.startswith("hydra")
+    ]
     return [sentence for key in changed if (sentence := _missing(config, key))]
 
 
@@ -148,7 +193,7 @@ def _missing(config: DictConfig, key: str) -> str | None:
             known = [key for key in keys if key in _FORMER.get(name, ())]
             near = known or difflib.get_close_matches(name, keys, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            return f"notagen: {place} has no key {name}; it has {', '.join(keys)}{hint}"
+            return f"{place} has no key {name}; it has {', '.join(keys)}{hint}"
         node = node._get_node(name)
     return None
 
@@ -205,7 +250,7 @@ def build(node: DictConfig, *leave_out: str, **arguments: Any) -> Any:
 
     Raises:
         UserError: the one that the object's constructor raised, it needs a library that is not
-            installed, or Lightning cannot do what is asked for here.
+            installed, or another library refuses the arguments.
     """
     if leave_out:
         parent, node = node._get_parent(), node.copy()
@@ -216,16 +261,20 @@ def build(node: DictConfig, *leave_out: str, **arguments: Any) -> Any:
     try:
         return instantiate(node, _convert_="all", **arguments)
     except InstantiationException as error:
-        if isinstance(error.__cause__, UserError):
-            raise error.__cause__ from None
-        if isinstance(error.__cause__, ModuleNotFoundError):
+        cause = error.__cause__
+        if cause is not None and sentence(cause) is not None:
+            raise cause from None
+        target = found[1] if (found := _CALLED.search(str(error))) else str(node._target_)
+        if isinstance(cause, ImportError):
             raise UserError(
-                f"{node._target_} needs a library: {error.__cause__}; extras are installed as in "
-                "`pip install notagen[wandb]`"
+                f"{target} needs a library: {cause}; extras are installed as in `pip install "
+                "'notagen[wandb]'`"
             ) from error
-        if type(error.__cause__).__name__ == "MisconfigurationException":  # Lightning's
-            raise UserError(f"{node._target_} cannot do that: {error.__cause__}") from error
-        raise
+        refused = type(cause).__name__ == "MisconfigurationException"  # Lightning's
+        if cause is None or not (refused or not target.startswith("notagen.")):
+            raise
+        place = found[1] if (found := _PLACE.search(str(error))) else node._get_full_key(None)
+        raise UserError(f"{place}: {target} refuses this: {cause}") from error
 
 
 def build_each(nodes: DictConfig) -> list[Any]:
@@ -253,10 +302,23 @@ def options(group: str) -> dict[str, dict[str, Any]]:
     }
 
 
+def chosen(group: str) -> bool:
+    """True if an option of a group was chosen by the user or an experiment, not by default."""
+    composed = HydraConfig.get()
+    root = (CONF / f"{composed.job.config_name}.yaml").read_text()
+    defaults = {
+        name: option
+        for default in _defaults(root)
+        if isinstance(default, dict)
+        for name, option in default.items()
+    }
+    words = {override.partition("=")[0] for override in composed.overrides.task}
+    return group in words or composed.runtime.choices[group] != defaults[group]
+
+
 def save(config: DictConfig, path: Path) -> None:
     """Write the composed, resolved configuration as YAML."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(OmegaConf.to_yaml(config, resolve=True))
+    write(path, OmegaConf.to_yaml(config, resolve=True))
 
 
 def saved(path: Path) -> dict[str, Any]:
@@ -288,4 +350,5 @@ def quiet() -> None:
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning on a newer torch
     warnings.filterwarnings("ignore", message=".*exists and is not empty.*")  # on resuming
+    warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
     warnings.filterwarnings("ignore", message=".*in eval mode at the start.*")  # as stage=dpo wants

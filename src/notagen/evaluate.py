@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from notagen.atomic import check_new, check_writable, locked, write
 from notagen.config import announce, build, command, listed, quiet, saved
 from notagen.errors import UserError
 from notagen.training import cpu
@@ -16,10 +17,6 @@ from notagen.training import cpu
 @command("evaluate")
 def main(config: DictConfig) -> None:
     """Print bits per character on validation pieces, of weights or of each stage of a run."""
-    if config.ngram_order < 0:
-        raise UserError(
-            f"ngram_order={config.ngram_order} is no number of characters; choose 0 or more"
-        )
     out = None if config.out is None else Path(config.out)
     names = [str(name) for name in listed(config.weights)]
     cpu.configure()
@@ -27,7 +24,7 @@ def main(config: DictConfig) -> None:
         _score_samples(names, config)
         return
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
+        check_new(out)
     results = [
         _evaluate_run(Path(name), listed(config.stages))
         if _is_run(Path(name))
@@ -35,13 +32,20 @@ def main(config: DictConfig) -> None:
         for name in names
     ]
     if out is not None:
-        out.write_text(json.dumps(results[0] if len(results) == 1 else results) + "\n")
+        _write(results[0] if len(results) == 1 else results, out)
+
+
+def _write(figures: Any, path: Path) -> None:
+    write(path, json.dumps(figures, indent=2) + "\n")
 
 
 def _score_samples(names: list[str], config: DictConfig) -> None:
     """Sample pieces from the weights, score them by ``reward=``, and report in ``out``."""
     if len(names) != 1 or config.out is None:
         raise UserError("reward= scores the samples of one weights=, in a folder given as out=")
+    out = Path(config.out)
+    if not (out / "settings.json").is_file() and not (out / "samples").is_dir():
+        check_new(out)  # an iteration that was begun is continued, nothing else is written over
 
     import lightning as L
 
@@ -73,7 +77,8 @@ def _score_samples(names: list[str], config: DictConfig) -> None:
         },
     )
     trainer = L.Trainer(devices=1, logger=False, enable_checkpointing=False)
-    iteration.measure(weights.load(name), trainer)
+    with locked(out):
+        iteration.measure(weights.load(name), trainer)
     table, _, _ = (iteration.out / "report.md").read_text().partition("\n\n")
     print(f"{table}\nreport: {iteration.out / 'report.md'}")
 
@@ -84,6 +89,16 @@ def _is_run(path: Path) -> bool:
 
 
 def _evaluate_weights(name: str, config: DictConfig) -> dict[str, Any]:
+    announce(
+        "evaluate",
+        {
+            "weights": name,
+            "corpus": config.corpus.prepared,
+            "pieces": f"of validation, {'with' if config.prompts else 'without'} prompts",
+        },
+    )
+
+    # Seconds of imports, which the plan need not wait for.
     from notagen.metrics.evaluation import evaluate, read_pieces
     from notagen.model import weights
 
@@ -92,14 +107,7 @@ def _evaluate_weights(name: str, config: DictConfig) -> dict[str, Any]:
     held_out = read_pieces(corpus, "validation", length, config.where, config.prompts)
     if not held_out:
         raise UserError(f"{corpus} has no validation pieces like that; widen where")
-    announce(
-        "evaluate",
-        {
-            "weights": name,
-            "corpus": config.corpus.prepared,
-            "pieces": f"{len(held_out)}, {'with' if config.prompts else 'without'} prompts",
-        },
-    )
+    print(f"pieces: {len(held_out)}")
     train = read_pieces(corpus, "train", length, config.where, config.prompts)
     figures = evaluate(model, held_out, train, config.ngram_order)
     for measure, value in figures.items():
@@ -113,22 +121,23 @@ def _evaluate_run(run: Path, names: list[str]) -> list[dict[str, Any]]:
     from rich.progress import track
     from rich.table import Table
 
-    from notagen.metrics.evaluation import MEASURES, evaluate_stage, find_stages
+    from notagen.metrics.evaluation import MEASURES, evaluate_stage, find_stages, stage_pieces
 
     stages = find_stages(run, names)
+    path = run / "comparison.json"
+    check_writable(path)
     announce("evaluate", {"run": run, "stages": ", ".join(stage.name for stage in stages)})
-    gains = [
-        evaluate_stage(stage, saved(stage / "config.yaml"))
-        for stage in track(stages, "reading validation pieces")
-    ]
+    settings = [saved(stage / "config.yaml") for stage in stages]
+    pieces = [stage_pieces(*each) for each in zip(stages, settings, strict=True)]
+    known = list(zip(stages, settings, pieces, strict=True))
+    gains = [evaluate_stage(*each) for each in track(known, "reading validation pieces")]
     table = Table("stage", "validation pieces", "number", "loss", "bits per character")
     for gain in gains:
         changes = (f"{gain.before[name]:.3f} -> {gain.after[name]:.3f}" for name in MEASURES)
         table.add_row(gain.stage, gain.target, str(gain.pieces), *changes)
     Console(width=100).print(table)
     figures = [gain._asdict() for gain in gains]
-    path = run / "comparison.json"
-    path.write_text(json.dumps(figures, indent=2) + "\n")
+    _write(figures, path)
     print(f"figures: {path}")
     return figures
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from notagen.atomic import check_new
 from notagen.config import announce, command
-from notagen.errors import UserError
 from notagen.prompts import copy_known
 
 
@@ -15,8 +15,7 @@ from notagen.prompts import copy_known
 def main(config: DictConfig) -> None:
     """Write ``weights`` to ``out``, adapters merged."""
     out = Path(config.out)
-    if out.exists():
-        raise UserError(f"{out} exists; give another name as out=")
+    check_new(out)
     announce("export", {"weights": config.weights, "out": out})
 
     from notagen.model import weights

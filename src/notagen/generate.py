@@ -9,32 +9,28 @@ from omegaconf import DictConfig
 from notagen.config import announce, build, command, listed, plain
 from notagen.errors import UserError
 from notagen.notation import plain_line
-from notagen.prompts import Prompt, check_known
+from notagen.prompts import choose
 from notagen.training import cpu
 
 
 @command("generate")
 def main(config: DictConfig) -> None:
-    """Generate ``n`` pieces and save them as scores in ``out``."""
+    """Generate ``n`` pieces and save them as scores in ``out``, beside those that are there."""
     cpu.configure()
 
     from notagen.generation import Form
-    from notagen.generation.saving import check_formats, first_to_open, summary
-    from notagen.generation.to_folder import generate_to_folder, to_device
-    from notagen.model import weights
+    from notagen.generation.saving import INDEX, check_formats, first_to_open, summary
 
-    prompt = _prompt(plain(config.prompt))
-    check_known(prompt, Path(config.weights))
+    labels = {name: label for name, label in plain(config.prompt).items() if label is not None}
+    prompt = choose({k: plain_line(str(v)) for k, v in labels.items()}, Path(config.weights))
     formats = listed(config.formats)
     check_formats(formats)
-    _check_numbers(config)
     out = Path(config.out)
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file; give a folder as out=")
     sampling = build(config.sampling)
     requested = {name: value for name, value in plain(config.form).items() if value is not None}
     form = Form(**requested)
-    model = to_device(weights.load(config.weights), str(config.precision))
     announce(
         "generate",
         {
@@ -47,6 +43,12 @@ def main(config: DictConfig) -> None:
             "out": out,
         },
     )
+
+    # Seconds of imports, which the plan need not wait for.
+    from notagen.generation.to_folder import generate_to_folder, to_device
+    from notagen.model import weights
+
+    model = to_device(weights.load(config.weights), str(config.precision))
     saved = generate_to_folder(
         model,
         [str(prompt or "")] * config.n,
@@ -65,23 +67,11 @@ def main(config: DictConfig) -> None:
     print(f"{number} in {out}/" + (f": open {to_open}" if to_open else ", none of them a score"))
     print("\n".join(summary(saved.pieces)))
     print(f"bits per character of these pieces by their model: {saved.bits_per_character:.3f}")
-
-
-def _check_numbers(config: DictConfig) -> None:
-    for key in ("n", "batch_size", "max_patches"):
-        if not (isinstance(config[key], int) and config[key] >= 1):
-            raise UserError(f"{key} must be a whole number from 1 on, not {config[key]}")
-
-
-def _prompt(labels: dict[str, str | None]) -> Prompt | None:
-    """The prompt of ``prompt.*``: all three labels or none."""
-    given = {name: plain_line(str(label)) for name, label in labels.items() if label is not None}
-    if not given:
-        return None
-    if len(given) < len(labels):
-        missing = ", ".join(f"prompt.{name}" for name in labels if name not in given)
-        raise UserError(f"a prompt has three labels; {missing} is missing")
-    return Prompt(**given)
+    if not any(piece.is_complete for piece in saved.pieces):
+        raise UserError(
+            f"none of the pieces is complete; {out / INDEX} says why. Train longer, or try "
+            "sampling=careful, another seed or a longer max_patches"
+        )
 
 
 if __name__ == "__main__":

@@ -7,38 +7,45 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from notagen.config import announce, build, command
+from notagen.atomic import check_new, write
+from notagen.config import announce, build, command, listed
 from notagen.training import cpu
 
 
 @command("probe")
 def main(config: DictConfig) -> None:
     """Print how well an encoder's features predict labels, and tell real music from corrupted."""
+    out = None if config.out is None else Path(config.out)
+    if out is not None:
+        check_new(out)
     cpu.configure()
 
     from notagen import reward
     from notagen.data import storage
-    from notagen.reward.probes import probe
+    from notagen.reward.probes import check_labels, probe
 
     corpus = Path(config.corpus.prepared)
     train, validation = (storage.read(corpus, split) for split in ("train", "validation"))
+    columns = listed(config.columns)
+    check_labels(train, validation, columns)
+    encoder = build(config.reward)
+    name = config.reward.get("name", config.reward._target_)
+    reward.check(f"reward {name}", encoder, train["text"][0])
     announce(
         "probe",
         {
-            "encoder": config.reward.get("name", config.reward._target_),
+            "encoder": name,
             "corpus": corpus,
             "pieces": f"{len(train)} to fit, {len(validation)} to score",
         },
     )
-    encoder = reward.Features(build(config.reward), config.cache)
-    settings = (config.columns, config.min_real, config.max_per_label, config.seed)
-    probes = probe(encoder, train, validation, *settings)
+    settings = (columns, config.min_real, config.max_per_label, config.seed)
+    probes = probe(reward.Features(encoder, config.cache), train, validation, *settings)
     for result in probes:
         print(result)
-    if config.out is not None:
-        out = Path(config.out)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps([result._asdict() for result in probes], indent=2) + "\n")
+    if out is not None:
+        found = [result._asdict() for result in probes]
+        write(out, json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from notagen.atomic import check_new
 from notagen.config import announce, command
 from notagen.errors import UserError
 from notagen.training import cpu
@@ -14,25 +15,24 @@ from notagen.training import cpu
 @command("select")
 def main(config: DictConfig) -> None:
     """Write a corpus of the ``fraction`` whose features are nearest to the mean of ``like``'s."""
-    if isinstance(config.fraction, str) or not 0 < config.fraction <= 1:
-        raise UserError(
-            f"fraction={config.fraction} is not a fraction; choose one above 0 and up to 1"
-        )
     source, out = Path(config.corpus.prepared), Path(config.out)
     if out.resolve() == source.resolve():
         raise UserError(f"{out} is the corpus to choose from; give another folder as out=")
+    check_new(out)
     cpu.configure()
 
     from notagen import reward
     from notagen.data import storage
     from notagen.reward.nearest import nearest
 
-    storage.check_writable(out)
     splits = {name: storage.read(source, name) for name in ("train", "validation")}
     reference = storage.select(splits["train"], config.like)
     if len(reference) == 0:
         raise UserError(f"{source} has no training pieces like {config.like!r}; widen like=")
+    if empty := [name for name, rows in splits.items() if len(rows) == 0]:
+        raise UserError(f"the {empty[0]} split of {source} has no pieces to select from")
     encoder = reward.load(config.encoder)
+    reward.check(f"encoder={config.encoder}", encoder, reference["text"][0])
     announce(
         "select",
         {

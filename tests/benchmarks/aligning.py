@@ -62,7 +62,7 @@ def rows(learning: Learning, rounds: int, threads: int) -> Iterator[Row]:
             total: Sum = replies[0].result
             cost[align] = 1e3 * median(reply.cpu for reply in replies) / total.kept
             name = f"generate() {learning.size}, align={align}"
-            drawn = f"{total.drawn / total.kept:.2f} patches drawn for each that stays"
+            drawn = f"{total.drawn / total.kept:.2f} patches sampled for each kept"
             slower = f"; {cost[align] / cost['off']:.2f} times align=off" if align != "off" else ""
             yield Row(name, "CPU ms a patch", cost[align], remark=drawn + slower)
             bits = side(f"{align}, bits").result

@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     totals = {name: Result(name) for name in files}
     with ProcessPoolExecutor(options.processes or os.cpu_count()) as pool:
         running = [pool.submit(convert, *job) for job in jobs]
-        for done in track(as_completed(running), "there and back", total=len(jobs)):
+        for done in track(as_completed(running), "round trips", total=len(jobs)):
             _count(totals[done.result().collection], done.result())
     print(table(totals.values()))
     for reason in (reason for total in totals.values() for reason in total.failures):
@@ -125,7 +125,7 @@ def table(results: Iterable[Result]) -> str:
         "files",
         "tunes",
         "notes",
-        "set right",
+        "corrected",
         "F1: notes",
         *_KINDS[1:],
         "failed",

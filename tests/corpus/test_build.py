@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,7 @@ def test_rules_are_kept(tmp_path):
     write_melodies(tmp_path / "scores", range(4))
     (tmp_path / "scores/short.abc").write_text(abc(melody(100, bars=2)))
     rows, _, _ = prepared(tmp_path / "scores", tmp_path / "out", Rules(2, 0.6, 1.0))
-    assert {split: len(part) for split, part in rows.items()} == {"validation": 5}
+    assert {split: len(part) for split, part in rows.items()} == {"train": 1, "validation": 4}
 
 
 def test_broken_files_cost_one_line_each(tmp_path):
@@ -112,7 +113,7 @@ def test_broken_files_cost_one_line_each(tmp_path):
     assert "declares an entity" in rejected["external.musicxml"]["reason"]
     assert rejected["zeros.mxl"]["reason"].startswith("refused: 100,000,000 bytes")
     assert rejected["huge.abc"]["reason"].startswith("refused: 100,000,000 bytes")
-    ours = (tmp_path / "out", tmp_path / "home")  # matplotlib keeps a list of fonts at home
+    ours = [tmp_path / name for name in ("out", ".out.lock", "home")]  # matplotlib's fonts
     written = {path for path in tmp_path.rglob("*") if path.is_file()} - before
     assert not {path for path in written if not any(path.is_relative_to(own) for own in ours)}
 
@@ -137,7 +138,9 @@ def test_a_killed_run_continues_where_it_stopped(tmp_path):
     assert not out.exists()
     # What was read stays read: the run that goes on finds this mark in the journal's first line.
     first, *others = journal.read_bytes().splitlines(keepends=True)
-    journal.write_bytes(first.replace(b'"period": ""', b'"period": "!"') + b"".join(others) + b"{")
+    text = first[9:-1].replace(b'"period": ""', b'"period": "!"')
+    marked = b"%08x %s\n" % (zlib.crc32(text), text)
+    journal.write_bytes(marked + b"".join(others) + b"{")
     subprocess.run(command(scores, out), check=True, stdout=subprocess.DEVNULL, cwd=tmp_path)
     rows, rejected = contents(out)
     assert "!" in [row["period"] for part in rows.values() for row in part]
@@ -145,19 +148,21 @@ def test_a_killed_run_continues_where_it_stopped(tmp_path):
         for row in part:
             row["period"] = ""
     assert (rows, rejected) == whole[:2]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "scores", "whole"]
+    left = [".out.lock", ".whole.lock", "out", "scores", "whole"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == left
 
 
 def test_a_score_that_changed_since_is_read_again(tmp_path):
     scores, out = tmp_path / "scores", tmp_path / "out"
-    write_melodies(scores, range(3))
-    with pytest.raises(ValueError, match=r"none of the 3 pieces.*000\.abc, is too short"):
+    write_melodies(scores, range(4))
+    with pytest.raises(ValueError, match=r"none of the 4 pieces.*000\.abc, is too short"):
         prepared(scores, out, Rules(min_bars=50))
     assert not out.exists()
-    (scores / "001.abc").write_text(abc(melody(1, bars=60)))
-    (scores / "002.abc").unlink()
+    for seed in (1, 2):
+        (scores / f"00{seed}.abc").write_text(abc(melody(seed, bars=60)))
+    (scores / "003.abc").unlink()
     rows, rejected, _ = prepared(scores, out, Rules(min_bars=50))
-    assert pieces(rows) == {"001.abc"}
+    assert pieces(rows) == {"001.abc", "002.abc"}
     assert set(rejected) == {"000.abc"}
 
 
@@ -180,7 +185,9 @@ def test_nothing_to_prepare_is_refused(tmp_path):
 
 @pytest.mark.parametrize("rule", ["similarity", "validation_fraction"])
 def test_shares_beyond_one_are_refused(run, rule):
-    with pytest.raises(SystemExit, match=f"notagen: rules.{rule}=1.5 is not between 0 and 1"):
+    with pytest.raises(
+        SystemExit, match=f"notagen: rules.{rule} must be a number .* to 1, not 1.5"
+    ):
         run("prepare", f"rules.{rule}=1.5")
 
 
@@ -195,19 +202,43 @@ def test_a_similarity_of_none_is_refused_and_one_leaves_out_what_is_equal(tmp_pa
     assert set(rejected) == {"again.abc"}
 
 
-def test_a_corpus_without_validation_pieces_is_reported(run, tmp_path, capfd):
-    write_melodies(tmp_path / "scores", range(2))
-    scores = ("corpus=folder", f"corpus.path={tmp_path / 'scores'}", "out=out")
-    run("prepare", *scores, "rules.validation_fraction=0")
-    assert "no piece came into the validation split" in capfd.readouterr().out
+@pytest.mark.parametrize("fraction", [0, 0.1, 1])
+@pytest.mark.parametrize("number", [2, 6])
+def test_training_and_validation_have_a_piece_each(tmp_path, fraction, number):
+    scores, rules = tmp_path / "scores", Rules(validation_fraction=fraction)
+    write_melodies(scores, range(number))
+    rows, _, card = prepared(scores, tmp_path / "out", rules)
+    counts = {"train": 1, "validation": number - 1} if fraction == 1 else {
+        "train": number - 1, "validation": 1
+    }  # fmt: skip
+    assert {split: len(part) for split, part in rows.items()} == counts == card["pieces"]
+    assert len(pieces(rows)) == number
+    assert prepared(scores, tmp_path / "again", rules)[0] == rows
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_what_cannot_be_trained_is_refused(run, tmp_path, number):
+    write_melodies(tmp_path / "scores", range(number))
+    (tmp_path / "scores").mkdir(exist_ok=True)
+    (tmp_path / "scores/broken.abc").write_text("")
+    sentence = f"{'only 1' if number else 'none'} of the {number + 1} pieces could be used, and"
+    with pytest.raises(
+        SystemExit, match=f"{sentence} training needs two; .*broken.abc, is refused"
+    ):
+        run("prepare", "corpus=folder", f"corpus.path={tmp_path / 'scores'}")
+    assert not (tmp_path / "datasets/scores").exists()
 
 
 def test_no_processes_are_refused(run, tmp_path):
-    with pytest.raises(SystemExit, match="processes=-1 reads nothing"):
+    with pytest.raises(
+        SystemExit, match="processes must be a whole number from 1 to 10000 or null, not -1"
+    ):
         run("prepare", "processes=-1")
 
 
 def test_a_folder_without_scores_is_one_sentence(run, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SystemExit, match=r"^notagen: there is no score in .*empty; [^\n]*$"):
+    wrong = r"^notagen: there is no score in .*empty; those that are read are MusicXML [^\n(]*"
+    with pytest.raises(SystemExit, match=wrong) as refusal:
         run("prepare", "corpus=folder", f"corpus.path={tmp_path / 'empty'}")
+    assert "('" not in str(refusal.value), "a list for people, not for Python"

@@ -43,6 +43,14 @@ def test_archives_are_looked_into_whatever_their_members_are_called(tmp_path):
         check(file, LARGEST)
 
 
+def test_an_archive_without_a_score_says_so(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.mxl", "w") as archive:
+        archive.writestr("META-INF/container.xml", "<container/>")
+        archive.writestr("notes.txt", "no music")
+    with pytest.raises(RefusedError, match="its archive holds no MusicXML"):
+        check(tmp_path / "a.mxl", LARGEST)
+
+
 def test_an_archive_of_zeros_is_refused_without_unpacking_it(tmp_path):
     file = tmp_path / "a.mxl"
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:

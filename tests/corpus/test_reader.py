@@ -11,6 +11,12 @@ from notagen.prompts import Prompt
 from tests.helpers.melodies import abc, melody, musicxml
 
 READER = Reader(largest=1_000_000)
+NUMBERS = range(1, 251)
+WIDE = (
+    f"%%score {' '.join(map(str, NUMBERS))}\nL:1/8\nM:4/4\nK:C\n"
+    + "".join(f"V:{number} treble\n" for number in NUMBERS)
+    + "".join(f"V:{number}\nCDEFGABc|\n" for number in NUMBERS)
+)
 
 
 def read(path, labels=UNKNOWN):
@@ -84,6 +90,7 @@ def test_a_score_without_labels_is_asked_for_its_composer(file):
     ("name", "content", "reason", "position"),
     [
         ("a.mxl", b"PK\x03\x04 cut short", "unreadable: .*zip", ""),
+        ("a.xml", "<score-partwise/>", r"unreadable: .*a\.xml: it holds no bar of music", ""),
         ("a.mid", b"\x00\x01\x02junk" * 100, "unreadable: ", ""),
         ("a.abc", bytes(range(256)) * 10, "unreadable: ", ""),
         ("a.krn", b"\xff\xfe\x00" * 100, "unreadable: ", ""),
@@ -97,6 +104,7 @@ def test_a_score_without_labels_is_asked_for_its_composer(file):
         ("a.abc", "", "refused: empty", ""),
         ("a.abc", "\n" * 2_000_000, "refused: 2,000,000 bytes", ""),
         ("a.abc", "X:1\nM:4/4\nL:1/8\nK:C\nz8|z8|]\n", "silent: ", ""),
+        ("a.abc", WIDE, r"too wide: its header of 250 voices takes \d+ patches, and half", ""),
         (
             "a.abc",
             "%%score 1 2\nL:1/8\nM:4/4\nK:C\nV:1\nV:2\nV:1\nC8|D8|E8|]\nV:2\nC8|D8|]\n",

@@ -78,5 +78,5 @@ def test_unknown_addresses_are_refused(scores, run):
 
 
 def test_unknown_engines_are_refused(run):
-    with pytest.raises(SystemExit, match="notagen: engine=steam is not known; choose from local"):
+    with pytest.raises(SystemExit, match="notagen: engine must be local or ray, not steam"):
         run("prepare", "engine=steam")

@@ -1,7 +1,11 @@
 import os
+import signal
 import time
 
+import pytest
+
 from notagen.corpus.workers import Failure, Limits, each
+from notagen.errors import Stopped, UserError
 
 ROOM = Limits(seconds=60, memory=8_000_000_000)
 
@@ -13,6 +17,10 @@ def double(number):
 def misbehave(job):
     if job == "crash":
         os.abort()
+    if job == "end":
+        os.kill(os.getpid(), signal.SIGTERM)
+    if job == "interrupt":
+        os.kill(os.getpid(), signal.SIGINT)
     if job == "hang":
         time.sleep(600)
     if job == "eat":
@@ -47,3 +55,26 @@ def test_crashes_and_endless_jobs_cost_only_themselves():
     assert by_job["hang"] == Failure("too slow: not read within 2 seconds")
     assert by_job["crash"].reason.startswith("crashed: its reader ended with exit code -6")
     assert by_job["eat"] == "too much"
+
+
+def test_a_reader_that_sigterm_ends_is_not_blamed_on_its_file():
+    with pytest.raises(Stopped) as stop:
+        list(each(misbehave, ["a", "end", "b"], 1, ROOM))
+    assert stop.value.number == signal.SIGTERM
+
+
+def test_readers_are_deaf_to_ctrl_c():
+    assert dict(each(misbehave, ["interrupt"], 1, ROOM)) == {"interrupt": "INTERRUPT"}
+
+
+@pytest.mark.parametrize(
+    ("limits", "sentence"),
+    [
+        ({"seconds": 0}, "limits.seconds=0 makes every file too slow"),
+        ({"seconds": -1}, "limits.seconds=-1 makes"),
+        ({"memory": 0}, "limits.memory_gb must be above 0"),
+    ],
+)
+def test_limits_that_no_file_can_keep_are_refused(limits, sentence):
+    with pytest.raises(UserError, match=sentence):
+        Limits(**limits)

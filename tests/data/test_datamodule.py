@@ -73,5 +73,5 @@ def test_validation_batches_name_collections_and_training_batches_do_not(rows, t
     data = data_of(tmp_path / "named")
     data.setup("fit")
     batches = list(data.val_dataloader())
-    assert [list(batch.collections) for batch in batches] == [["a", "b"], [""]]
+    assert [list(batch.collections) for batch in batches] == [["a", "b", ""]]
     assert all(not batch.collections for batch in data.train_dataloader())

@@ -1,8 +1,10 @@
 import numpy as np
+import pytest
 import torch
 
 from notagen.data.batches import pack
 from notagen.data.pieces import PieceDataset, validation_pieces
+from notagen.errors import UserError
 from notagen.notation import KEYS, Tune
 from notagen.patches import decode, encode
 
@@ -41,3 +43,12 @@ def test_pack_lays_pieces_end_to_end(rows):
     assert batch.patches.dtype == torch.uint8
     for piece, part in zip(pieces, batch.patches.split(batch.lengths.tolist()), strict=True):
         assert np.array_equal(part.numpy(), piece)
+
+
+def test_a_piece_that_is_no_music_is_named(rows):
+    spoilt = [dict(rows[0], text="L:1/8\nK:C\nV:1 treble\n[V:9]oh no|\n")]
+    wrong = rf"piece {rows[0]['piece']} of the prepared corpus is no music \(.*overwrite=true"
+    with pytest.raises(UserError, match=wrong):
+        PieceDataset(spoilt, 128, "original", 0)[0, 0]
+    with pytest.raises(UserError, match=wrong):
+        validation_pieces(spoilt, 128)

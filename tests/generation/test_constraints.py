@@ -75,7 +75,7 @@ def test_even_an_untrained_model_keeps_to_the_form():
     form = Form(metre="6/8", key="Dm", tempo="3/8=60", voices=["Flute", "Bassoon"])
     pieces = generate(model, ["%%score 1 2\nL:1/8\n"], Sampling(), max_patches=40, form=form)
     [text] = [piece.text for piece in pieces]
-    assert text.startswith("%%score 1 2\nL:1/8\nQ:3/8=60\nM:6/8\nK:Dm\nV:1 ")
+    assert text.startswith("%%score 1 2\nL:1/8\nQ:3/8=60\nM:6/8\nK:Dmin\nV:1 ")
     header = text.splitlines()[5:7]
     assert header[0].endswith('nm="Flute"')
     assert header[1].endswith('nm="Bassoon"')
@@ -84,6 +84,18 @@ def test_even_an_untrained_model_keeps_to_the_form():
 
 def test_one_voice_may_be_named_alone():
     assert Form(voices="Flute") == Form(voices=("Flute",))
+
+
+def test_a_key_is_written_as_in_corpora():
+    assert [Form(key=key).key for key in ("D minor", "Dm", "F#min", "G major", "Amix", "none")] == [
+        "Dmin", "Dmin", "F#min", "G", "Amix", "none",
+    ]  # fmt: skip
+
+
+def test_more_voices_than_a_context_holds_are_refused():
+    model = NotaGen(ModelConfig(1, 1, 64, patch_length=64, dropout=0.0))
+    with pytest.raises(UserError, match=r"form\.voices=64 is more than this model can read"):
+        next(generate(model, [""], form=Form(voices=64)))
 
 
 @pytest.mark.parametrize(
@@ -100,7 +112,13 @@ def test_one_voice_may_be_named_alone():
         {"metre": "3/5"},
         {"key": "H"},
         {"key": ""},
+        {"key": "Cclef=bass"},
+        {"key": "C bass"},
+        {"key": "G#"},
         {"tempo": "fast"},
+        {"tempo": 99999},
+        {"tempo": "1/64=60"},
+        {"tempo": 1},
         {"voices": 0},
         {"voices": []},
         {"voices": ['a"b']},

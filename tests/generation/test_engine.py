@@ -3,9 +3,12 @@ import re
 import pytest
 import torch
 
-from notagen.generation import FinishReason, Sampling, generate
+from notagen.errors import UserError
+from notagen.generation import FinishReason, Form, Prompt, Sampling, generate
 from notagen.model import ModelConfig, NotaGen
 from notagen.notation import Tune
+from notagen.notation.parser import declared_voices
+from notagen.scores import to_musicxml
 from tests.helpers.scripted import DUET, SCALE
 
 HEADER = "L:1/8\nM:4/4\nK:C\nV:1 treble\n"
@@ -46,7 +49,7 @@ def test_no_control_character_reaches_the_text(untrained):
 
 
 def test_a_piece_that_does_not_end_is_stopped(model):
-    [piece] = generate(model, [""], Sampling(), max_patches=30)
+    [piece] = generate(model, [""], FREE, max_patches=30)
     assert piece.finish_reason is FinishReason.TOO_LONG
     assert piece.stats.kept_patches == 29, "and the start patch"
 
@@ -136,3 +139,46 @@ def test_a_bar_of_the_prompt_that_cannot_be_right_ends_the_piece_honestly(model)
     [piece] = generate(model, [prompt], Sampling(max_resamples=2), max_patches=200)
     assert piece.finish_reason is FinishReason.UNREADABLE
     assert prompt.startswith(piece.text)
+
+
+def test_a_solo_costs_what_it_holds(model):
+    solo = DUET.replace(" 2", "").replace("V:2 bass\n", "").format(9)
+    [piece] = generate(model, [solo], Sampling(), max_patches=60)
+    assert piece.finish_reason is FinishReason.COMPLETE
+    assert piece.stats.repairs == piece.stats.resamples == 0
+    assert len(Tune.parse(piece.text).bars) == 10
+
+
+def test_labels_of_other_weights_are_refused(untrained):
+    untrained.prompts = []
+    with pytest.raises(UserError, match="trained without prompts; leave out the % lines"):
+        next(generate(untrained, ["%Baroque\n%Bach, Johann Sebastian\n%Choral\n"]))
+    untrained.prompts = [Prompt("Classical", "Haydn, Joseph", "Chamber")]
+    with pytest.raises(UserError, match="not trained with Baroque, Bach, Johann Sebastian, Choral"):
+        next(generate(untrained, ["%Baroque\n%Bach, Johann Sebastian\n%Choral\n"]))
+    [piece] = generate(untrained, [str(untrained.prompts[0])], max_patches=8)
+    untrained.prompts = None
+    assert piece.text.startswith("%Classical\n")
+
+
+def test_weights_that_are_no_numbers_are_refused():
+    model = NotaGen(ModelConfig(1, 1, 64, patch_length=64, dropout=0.0))
+    for weight in model.parameters():
+        weight.data.fill_(float("nan"))
+    with pytest.raises(UserError, match="the model predicts NaN"):
+        next(generate(model, [""]))
+
+
+@pytest.mark.parametrize("form", [Form(), Form(voices=2, metre="3/4", key="Dmin"), Form(voices=9)])
+def test_random_weights_write_a_header_that_can_be_read(form):
+    """They know nothing: it is the grammar that ends each line, and the header."""
+    torch.manual_seed(0)
+    model = NotaGen(ModelConfig(1, 1, 64, patch_length=512, dropout=0.0)).eval()
+    sampling = Sampling(max_resamples=2)
+    for piece in generate(model, [""] * 4, sampling, max_patches=200, form=form):
+        assert "[r:" in piece.text or piece.finish_reason is FinishReason.UNREADABLE
+        header = piece.text.split("[r:")[0]
+        tune = Tune.parse(f"{header}[V:{(*declared_voices(header.splitlines()), '1')[0]}]C8|\n")
+        assert tune.unit_length
+        assert tune.key
+        assert to_musicxml(tune)

@@ -22,10 +22,12 @@ def forced(draft: PartialPiece) -> str:
     return written
 
 
-def test_the_header_is_free_and_the_first_mark_counts_from_zero():
+def test_the_header_goes_on_and_the_first_mark_counts_from_zero():
     draft = PartialPiece(HEADER)
-    assert draft.allowed("") is None
-    assert draft.allowed("V") is None
+    assert draft.allowed("") == "V["
+    assert set(draft.allowed("V:2")) == set("0123456789"), "there is a V:2"
+    assert set(draft.allowed("V:64")) == set("\n ")
+    assert PartialPiece(HEADER, readable=False).allowed("") is None
     assert draft.allowed("V:3\n") == END, "a line end ends the patch"
     assert draft.allowed("[") == "r"
     assert draft.allowed("[r:0/") == "123456789"
@@ -58,9 +60,22 @@ def test_voices_come_in_their_order_with_the_barline_of_the_first():
     assert draft.allowed("||") == "[\n"
     add(draft, "||[V:13]C8")
     assert forced(draft) == "||\n" + END
-    free = PartialPiece(HEADER, ordered_voices=False)
+    free = PartialPiece(HEADER, readable=False)
     add(free, "[r:0/2]")
     assert free.allowed("") is None
+
+
+def test_a_solo_line_ends_behind_its_barline():
+    draft = PartialPiece(HEADER.replace("V:2 bass\n", ""))
+    add(draft, "[r:0/2][V:1]C8")
+    assert draft.allowed("") == "|:"
+    assert set(draft.allowed("|")) == set("\n|:]12345")
+    assert draft.allowed("|1") == "\n"
+    assert draft.allowed(":|2") == "\n"
+    assert draft.allowed(":") is None, "no barline yet"
+    within = PartialPiece(HEADER.replace("V:2 bass\n", ""))
+    assert within.allowed("[r:0/2][V:1]C8") is None
+    assert "\n" in within.allowed("[r:0/2][V:1]C8|")
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,14 @@ asks for the interpreter meanwhile aborts the process.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from types import MappingProxyType
 
 import lightning as L
 import torch
@@ -62,20 +64,33 @@ class Seen(L.Callback):
 
 
 def start(
-    folder: Path, overrides: Sequence[str], rank: int = 0, world_size: int = 1, port: int = 0
+    folder: Path,
+    overrides: Sequence[str],
+    rank: int = 0,
+    world_size: int = 1,
+    port: int = 0,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> ForkServerProcess:
-    """Start one process of a training command; what it prints goes to ``rank-<rank>.log``."""
-    process = FORKS.Process(target=_train, args=(folder, overrides, rank, world_size, port))
+    """Start one process of a training command; what it prints goes to ``rank-<rank>.log``.
+
+    It is the first of a process group of its own.
+    """
+    given = (folder, overrides, rank, world_size, port, dict(environment))
+    process = FORKS.Process(target=_train, args=given)
     process.start()
     return process
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return free.getsockname()[1]
 
 
 def train_on_ranks(folder: Path, overrides: Sequence[str], world_size: int = 2) -> None:
     """Run a training command on several ranks to its end."""
     folder.mkdir(exist_ok=True)
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     processes = [start(folder, overrides, rank, world_size, port) for rank in range(world_size)]
     for process in processes:
         process.join()
@@ -83,27 +98,42 @@ def train_on_ranks(folder: Path, overrides: Sequence[str], world_size: int = 2) 
     assert [process.exitcode for process in processes] == [0] * world_size, "\n".join(logs)
 
 
-def _train(folder: Path, overrides: Sequence[str], rank: int, world_size: int, port: int) -> None:
+def _train(
+    folder: Path,
+    overrides: Sequence[str],
+    rank: int,
+    world_size: int,
+    port: int,
+    environment: dict[str, str],
+) -> None:
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run in the background
+    os.environ |= environment
     os.chdir(folder)
     log = os.open(f"rank-{rank}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
     torch.set_num_threads(1)
     if world_size > 1:
-        os.environ |= {
-            "TORCHELASTIC_RUN_ID": "test",
-            "MASTER_ADDR": "localhost",
-            "MASTER_PORT": str(port),
-            "WORLD_SIZE": str(world_size),
-            "LOCAL_WORLD_SIZE": str(world_size),
-            "RANK": str(rank),
-            "LOCAL_RANK": str(rank),
-            "GROUP_RANK": "0",
-        }
+        os.environ |= torchrun(rank, world_size, port)
     sys.argv = ["notagen.train", *overrides]
     from notagen.train import main
 
     main()
+
+
+def torchrun(rank: int, world_size: int, port: int) -> dict[str, str]:
+    """The environment that torchrun gives a rank."""
+    return {
+        "TORCHELASTIC_RUN_ID": "test",
+        "MASTER_ADDR": "localhost",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": str(world_size),
+        "LOCAL_WORLD_SIZE": str(world_size),
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "GROUP_RANK": "0",
+    }
 
 
 def scalars(folder: Path, tag: str) -> dict[int, float]:

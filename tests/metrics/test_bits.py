@@ -8,7 +8,8 @@ import torch
 
 from notagen.data.batches import pack
 from notagen.data.pieces import validation_pieces
-from notagen.metrics.bits import BitsPerCharacter, likelihood
+from notagen.metrics.bits import likelihood
+from notagen.metrics.bits_metric import BitsPerCharacter
 from notagen.model import ModelConfig, NotaGen
 from notagen.patches import PAD, decode
 

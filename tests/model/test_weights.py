@@ -83,6 +83,18 @@ def test_a_folder_of_another_model_is_refused(published, tmp_path):
         weights.load(str(tmp_path / "model"))
 
 
+@pytest.mark.parametrize(
+    "config",
+    ["", "[]", "null", "3", "{", "{}", '{"patch_layers": "3"}', '{"hidden_size": 64}',
+     '{"patch_layers": 1e9, "char_layers": 1, "hidden_size": 64, "patch_length": 64}', "\udcff"],
+)  # fmt: skip
+def test_a_spoilt_configuration_is_named(published, config, tmp_path):
+    weights.save(published, tmp_path / "model")
+    (tmp_path / "model" / "config.json").write_text(config, errors="surrogateescape")
+    with pytest.raises(UserError, match=r"model: it holds another model than a NotaGen"):
+        weights.load(str(tmp_path / "model"))
+
+
 def test_another_size_names_the_model_to_choose(tmp_path):
     sizes = options("model")
     nano = ModelConfig(
@@ -146,6 +158,8 @@ def test_hub_ids_are_downloaded_once_and_then_need_no_hub(published, tmp_path):
     assert "has no large.pth; published files that it has: other/files/tiny.pth" in found[3]
     assert "there is no nobody/nothing" in found[4]
 
-    found = answers([*names, "other/files/large.pth"], endpoint, cache, offline=True)
-    assert found[:2] == sums
-    assert "large.pth of other/files is not in the hub's cache" in found[2]
+    # The hub has gone, whether this is known or not.
+    for offline in (False, True):
+        found = answers([*names, "other/files/large.pth"], endpoint, cache, offline=offline)
+        assert found[:2] == sums
+        assert "large.pth of other/files is not in the hub's cache" in found[2]

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from notagen.data import storage
+from notagen.errors import UserError
 from notagen.reward import EncoderConfig, MusicEncoder
-from notagen.reward.probes import label_probe, order_probe
+from notagen.reward.probes import check_labels, label_probe, order_probe
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,29 @@ def test_an_encoder_that_hears_nothing_finds_no_order(split):
 
 def test_kinds_with_few_pieces_are_left_out(split):
     assert order_probe(Constant(), *split, min_real=7, max_per_label=10, seed=0) == []
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_label_that_is_predicted_where_none_has_it_is_no_warning(split):
+    train = labelled(split[0])
+    tested = train.filter(lambda row: row["voices"] > 4)
+    probe = label_probe(Constant(), train, tested, "instrumentation", 10)
+    assert probe.balanced_accuracy in (0, 1)
+
+
+def test_what_cannot_be_probed_is_said_first(run, split, corpus):
+    with pytest.raises(UserError, match="column composer has 1 labels to fit and 1 to test"):
+        check_labels(*split, ["composer"])
+    with pytest.raises(UserError, match="has no validation pieces"):
+        check_labels(split[0], split[1].select([]), [])
+    check_labels(labelled(split[0]), labelled(split[0]), ["instrumentation"])
+    here = f"corpus.prepared={corpus}"
+    with pytest.raises(SystemExit, match="columns has colour, which the corpus has not"):
+        run("probe", here, "columns=colour")
+    with pytest.raises(SystemExit, match="no music encoder at runs/default/m3/model"):
+        run("probe", here, "columns=[]")
+    with pytest.raises(SystemExit, match="no prepared corpus at nowhere"):
+        run("probe", "corpus.prepared=nowhere")
 
 
 def test_the_command_reports_and_keeps_features(run, corpus, capfd, tmp_path):

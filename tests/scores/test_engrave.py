@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from reportlab.graphics.shapes import Group, Shape, String
+from svglib.svglib import svg2rlg
 
 from notagen.notation import Tune
 from notagen.scores.engrave import pdf, png, svg
@@ -67,3 +69,19 @@ def test_pdf_has_all_pages(page: str) -> None:
     document = pdf([page, page])
     assert document.startswith(b"%PDF")
     assert re.search(rb"/Count 2\b", document)
+
+
+def strings(shape: Shape) -> list[String]:
+    """All strings of a drawing as svglib reads it for PDF."""
+    if isinstance(shape, Group):
+        return [string for part in shape.contents for string in strings(part)]
+    return [shape] if isinstance(shape, String) else []
+
+
+def test_a_page_number_stands_in_the_middle_of_the_page() -> None:
+    second = svg(one_voice("c/d/e/f/g/a/b/c'/ c/d/e/f/g/a/b/c'/ | " * 90))[1]
+    drawing = svg2rlg(io.BytesIO(second.encode()))
+    [number] = [string for string in strings(drawing) if "–" in string.text]
+    assert number.text.split() == ["–", "2", "–"]
+    assert number.textAnchor == "middle"
+    assert number.x == pytest.approx(10_000, abs=200)

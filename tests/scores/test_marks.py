@@ -1,10 +1,12 @@
 """Every mark of the dialect goes to music21 and MusicXML and comes back as the same text."""
 
+import re
+
 import pytest
 from music21 import converter, expressions
 
 from notagen.notation import Tune
-from notagen.scores import from_music21, to_midi, to_music21
+from notagen.scores import from_music21, to_midi, to_music21, to_musicxml
 from notagen.scores.fields import parse_meter
 from tests.helpers.music21_scores import DUET, one_voice, returned, through_musicxml
 
@@ -108,3 +110,9 @@ def test_fermatas_stand_upright() -> None:
     (fermata,) = to_music21(one_voice("!fermata!c8")).recurse().notes[0].expressions
     assert isinstance(fermata, expressions.Fermata)
     assert fermata.type == "upright"
+
+
+def test_a_tie_that_reaches_no_note_of_its_pitch_is_left_out() -> None:
+    xml = to_musicxml(one_voice("F2- F2- z2 F2- | C2- C6 | D8- |]"))
+    assert re.findall(r'<tie type="(\w+)"', xml) == ["start", "stop", "start", "stop"]
+    assert len(re.findall("<tied ", xml)) == 4

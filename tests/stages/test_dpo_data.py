@@ -8,9 +8,7 @@ import pytest
 import torch
 
 from notagen.dpo.iteration import Iteration
-from notagen.dpo.pairs import PairSettings
-from notagen.dpo.report import Bounds
-from notagen.dpo.rollout import RolloutSettings
+from notagen.dpo.settings import Bounds, PairSettings, RolloutSettings
 from notagen.errors import UserError
 from notagen.generation import Sampling
 from notagen.stages.dpo import DPOData
@@ -23,7 +21,14 @@ WITHIN = {(c, r) for c in (0, 1) for r in (2, 3, 4)} | {(5, 6)}
 @pytest.fixture
 def folder(golden, tmp_path):
     rows = [
-        {"number": i, "group": group, "role": role, "prompt": "abc"[group], "text": case["text"]}
+        {
+            "number": i,
+            "group": group,
+            "role": role,
+            "prompt": "abc"[group],
+            "score": 0.5,
+            "text": case["text"],
+        }
         for i, (group, role, case) in enumerate(
             zip(GROUPS, ROLES, golden("patches_dpo.json"), strict=False)
         )
@@ -42,9 +47,9 @@ def data(folder, corpus, *, batch_size=1, rank=0, ranks=1, patch_length=512):
     made.trainer = SimpleNamespace(
         world_size=ranks,
         global_rank=rank,
-        is_global_zero=rank == 0,
+        is_global_zero=True,  # of both: one process reads what the first rank would
         ckpt_path=None,
-        strategy=SimpleNamespace(barrier=lambda: None),
+        strategy=SimpleNamespace(barrier=lambda: None, broadcast=lambda value: value),
         lightning_module=SimpleNamespace(model=torch.nn.Linear(1, 1)),
     )
     made.setup("fit")

@@ -72,6 +72,7 @@ def test_a_dry_run_keeps_nothing(run, corpus, capfd):
         ("init_from=somewhere", "leave out init_from"),
         ("trainer=fsdp", "trainer=ddp"),
         ("model=nano", "leave out model="),
+        ("model.feature_size=65", "feature_size=65 is above hidden_size=64"),
     ],
 )
 def test_what_it_cannot_do_is_said(run, corpus, key, said):
@@ -81,6 +82,16 @@ def test_what_it_cannot_do_is_said(run, corpus, key, said):
     ]
     with pytest.raises(SystemExit, match=said):
         run("train", *keys, f"corpus.prepared={corpus}", key)
+
+
+def test_a_projection_that_cannot_be_fitted_is_fitted_again(run, corpus):
+    here = (*SMALL, f"corpus.prepared={corpus}", "run=thin", "stage.max_steps=1")
+    with pytest.raises(
+        SystemExit, match=r"with shrinkage=0.*resume=true with stage.module.shrinkage=0.3"
+    ):
+        run("train", *here, "stage.module.shrinkage=0", "stage.module.contrasts=1")
+    run("train", *here, "stage.module.shrinkage=0.3", "resume=true")
+    assert load("runs/thin/m3/model").projection.weight.isfinite().all()
 
 
 @pytest.mark.slow

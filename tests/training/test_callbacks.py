@@ -4,11 +4,13 @@ from pathlib import Path
 import pytest
 import wandb
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from notagen.data import storage
 from notagen.generation import FinishReason, GeneratedPiece, GenerationStats
 from notagen.model import ModelConfig, NotaGen, weights
+from notagen.training import checkpoints
 from notagen.training.sample_callback import RenderedPiece, WandbRun, show
 from tests.helpers.overrides import small
 
@@ -44,6 +46,23 @@ def test_the_numbers_that_are_logged(run, collections):
     for measure in ("loss", "bits_per_character"):
         parts = [float(last[f"val/{name}/{measure}"]) for name in ("quartets", "songs")]
         assert min(parts) < float(last[f"val/{measure}"]) < max(parts)
+
+
+def test_runs_can_be_compared_by_their_settings(run, corpus, capfd):
+    """In hparams.yaml and TensorBoard's HPARAMS tab, with the number of the exported weights."""
+    run("train", *small(corpus, "~callbacks.sample"))
+    out = Path("runs/default/pretrain")
+    best = checkpoints.numbers(out / "checkpoints/best.ckpt")["val/bits_per_character"]
+    assert OmegaConf.load(out / "hparams.yaml").optimizer.lr == 0.003
+    events = EventAccumulator(str(out)).Reload()
+    assert "_hparams_/session_start_info" in events.PluginTagToContent("hparams")
+    assert events.Scalars("hp_metric")[-1].value == pytest.approx(best)
+    assert f"curves: tensorboard --logdir {out}" in capfd.readouterr().out
+
+
+def test_the_place_of_the_curves_is_that_of_the_logger(run, corpus, capfd):
+    run("train", *small(corpus, "~callbacks.sample", "logger=csv", "stage.max_steps=1"))
+    assert "curves: runs/default/pretrain/metrics.csv" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "posttrain", "finetune"])

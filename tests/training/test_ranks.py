@@ -62,7 +62,7 @@ def test_ddp_is_one_process_on_the_same_batches(tmp_path, alone, corpus):
     assert (tmp_path / "rank-1.log").read_text() == "", "one rank speaks for all"
 
 
-def test_fsdp_is_one_process_and_goes_on_from_shards(tmp_path, alone, corpus):
+def test_fsdp_is_one_process_and_resumes_from_shards(tmp_path, alone, corpus):
     """Three steps; then, from the folder of shards, three more."""
     sharded = recipe(
         corpus, "stage.data.batch_size=1", "trainer=fsdp", *CPUS,
@@ -74,3 +74,25 @@ def test_fsdp_is_one_process_and_goes_on_from_shards(tmp_path, alone, corpus):
     train_on_ranks(tmp_path, [*sharded, "resume=true"])
     check_same(tmp_path, alone)
     assert len(list(last.parent.iterdir())) == 4, "two links, and the folder that each names"
+
+
+def test_a_run_is_handed_from_any_number_of_ranks_to_any_other(tmp_path, alone, corpus):
+    """In the middle of an epoch, by files and by folders of shards, two pieces a step always."""
+    one = ("stage.data.batch_size=2", "~callbacks.progress")
+    two = ("stage.data.batch_size=1", *CPUS)
+    shards = "trainer.strategy.save_distributed_checkpoint=true"
+    parts = [
+        (1, one),
+        (2, (*two, "trainer=ddp")),
+        (1, one),
+        (2, (*two, "trainer=fsdp", shards)),
+        (1, one),
+        (2, (*two, "trainer=fsdp")),
+    ]
+    steps: list[list[bytes]] = []
+    for last, (ranks, keys) in enumerate(parts, 1):
+        more = (f"stage.max_steps={last}", *(("resume=true",) if last > 1 else ()))
+        train_on_ranks(tmp_path, recipe(corpus, *keys, *more), ranks)
+        steps += seen(tmp_path, ranks)
+    assert steps == seen(alone, 1)
+    check_same(tmp_path, alone)

@@ -7,8 +7,11 @@ decides where and when files are read, and nothing about the corpus.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from itertools import islice
+from threading import current_thread, main_thread
 from types import MappingProxyType
 from typing import Final
 
@@ -46,15 +49,16 @@ def on_ray(
         processes: files read at a time; None: one per core of the cluster.
         limits: time and memory for one file.
 
-    Raises:
-        UserError: Ray is not installed.
+    A signal ends the tasks with the cluster that was started here; tasks on a cluster that was
+    there before end with the files that they are at.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage reports to Ray's developers
-    try:
-        import ray
-    except ImportError as error:
-        raise UserError("engine=ray needs Ray: pip install 'notagen[scale]'") from error
+    import ray
+
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     with ray.init(log_to_driver=False):
+        if current_thread() is main_thread():
+            signal.signal(signal.SIGTERM, on_sigterm)  # Ray has put its own there, which exits
         read = ray.remote(_read)
         tasks = (sources[start : start + _TASK] for start in range(0, len(sources), _TASK))
         running: list[ray.ObjectRef[list[Result]]] = []
@@ -74,4 +78,17 @@ def _read(reader: Reading, sources: Sequence[Source], limits: Limits) -> list[Re
     return list(each(reader, sources, 1, limits))
 
 
-ENGINES: Final = MappingProxyType({"local": local, "ray": on_ray})
+_ENGINES: Final = MappingProxyType({"local": local, "ray": on_ray})
+
+
+def engine(name: str) -> Engine:
+    """An engine by name: local or ray.
+
+    Raises:
+        UserError: there is no such engine, or Ray is not installed.
+    """
+    if name not in _ENGINES:
+        raise UserError(f"engine={name} is not known; choose from {', '.join(_ENGINES)}")
+    if name == "ray" and find_spec("ray") is None:
+        raise UserError("engine=ray needs Ray: pip install 'notagen[scale]'")
+    return _ENGINES[name]

@@ -42,9 +42,16 @@ def check(path: Path, largest: int) -> None:
             check_size(sum(member.file_size for member in archive.infolist()), largest)
             for document in open_documents(archive):
                 _check_declarations(document)
+            if not any(_holds_score(name) for name in archive.namelist()):
+                raise RefusedError("its archive holds no MusicXML")
     elif suffix in (".xml", ".musicxml"):
         with path.open("rb") as document:
             _check_declarations(document)
+
+
+def _holds_score(name: str) -> bool:
+    """Whether music21 takes a member of an archive for the score."""
+    return name.lower().endswith((".xml", ".musicxml")) and not name.startswith("META-INF")
 
 
 def open_documents(archive: zipfile.ZipFile) -> Iterator[IO[bytes]]:

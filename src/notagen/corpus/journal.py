@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from os import SEEK_END
 from pathlib import Path
 from types import TracebackType
@@ -13,17 +14,23 @@ from notagen.atomic import open_lines
 from notagen.corpus import remote
 from notagen.corpus.reader import Outcome, Reader
 from notagen.corpus.sources import Source
+from notagen.corpus.workers import Limits
 
 
 class Journal:
-    """A file with one JSON line per score, ``{"key": ..., "pieces": [...], "rejected": [...]}``.
+    """A file with one line per score: a checksum, ``{"key": ..., "pieces": [], "rejected": []}``.
 
     A score counts as read once its line is complete. A last line that a killed run left unfinished
-    is cut off, and its score is read again. Outcomes stay on disk; only offsets are in memory.
+    is cut off, and its score is read again; so is that of a line that does not fit its checksum.
+    Outcomes stay on disk; only offsets are in memory.
+
+    Attributes:
+        damaged: lines that were skipped.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.damaged = 0
         self._offsets: dict[str, int] = {}  # of each key's line, in bytes
 
     def __enter__(self) -> Self:
@@ -31,7 +38,11 @@ class Journal:
         self._file.seek(0)
         offset = 0
         for line in self._file:
-            self._offsets[json.loads(line)["key"]] = offset
+            outcome = _parse(line)
+            if outcome is None:
+                self.damaged += 1
+            else:
+                self._offsets[outcome["key"]] = offset  # type: ignore[typeddict-item]
             offset += len(line)
         return self
 
@@ -49,12 +60,14 @@ class Journal:
     def add(self, key: str, outcome: Outcome) -> None:
         """Append the outcome of a score."""
         self._offsets[key] = self._file.seek(0, SEEK_END)
-        self._file.write(json.dumps({"key": key, **outcome}).encode() + b"\n")
+        text = json.dumps({"key": key, **outcome}).encode()
+        self._file.write(b"%08x %s\n" % (zlib.crc32(text), text))
         self._file.flush()
 
     def __getitem__(self, key: str) -> Outcome:
         self._file.seek(self._offsets[key])
-        outcome: Outcome = json.loads(self._file.readline())
+        outcome = _parse(self._file.readline())
+        assert outcome is not None  # it was whole when the journal was opened, or written since
         return outcome
 
     def remove(self) -> None:
@@ -62,13 +75,25 @@ class Journal:
         self.path.unlink()
 
 
-def key(source: Source, reader: Reader) -> str:
-    """Hash of a source's current state: its name, labels, file size and date, and its reader."""
+def _parse(line: bytes) -> Outcome | None:
+    """The outcome in a line; None if the line is not what was written."""
+    checksum, _, text = line.rstrip(b"\n").partition(b" ")
+    if checksum != b"%08x" % zlib.crc32(text):
+        return None
+    outcome: Outcome = json.loads(text)
+    return outcome
+
+
+def key(source: Source, reader: Reader, limits: Limits) -> str:
+    """Hash of what decides how a file is read.
+
+    Its name, labels, size and date, its reader, and the limits that may stop it.
+    """
     try:
         state = remote.state(source.url) if source.url else _state(source.path)
     except OSError:
         state = None  # the reader will report the error
-    known = repr((source.piece, source.labels, state, reader))
+    known = repr((source.piece, source.labels, state, reader, limits))
     return hashlib.sha256(known.encode()).hexdigest()[:32]
 
 

@@ -11,20 +11,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TypedDict
+from typing import IO, TYPE_CHECKING, Final, TypedDict
 from xml.etree import ElementTree
 
+from notagen.corpus import formats
 from notagen.corpus.dedup import signature
 from notagen.corpus.guards import RefusedError, check, open_documents
 from notagen.corpus.remote import local_file
 from notagen.corpus.sources import UNKNOWN, Source
 from notagen.errors import UserError
 from notagen.notation import NotationError, Tune, clean, plain_line
+from notagen.patches import encode, line_starts
 from notagen.scores import ScoreError, read_each
 
 if TYPE_CHECKING:
     from notagen.data.storage import Rejection, Row
     from notagen.prompts import Prompt
+
+# Patches of a header: a window of a piece has it whole, and must have room for music. The smallest
+# model that has a name sees 512.
+_WIDEST: Final = 256
 
 _POSITION = re.compile(r"\b(?:line|bar|measure) \d+")
 
@@ -52,8 +58,14 @@ class Reader:
 
     largest: int = 50_000_000
 
+    def __post_init__(self) -> None:
+        if self.largest < 1:
+            raise UserError("limits.file_mb must be above 0, or every file is too large")
+
     def __call__(self, source: Source) -> Outcome:
         """Read a file; any error becomes a rejection."""
+        if not formats.is_score(source.piece):
+            return failed(source, f"other format: {formats.what_else(source.piece)}")
         try:
             with local_file(source.path, source.url, self.largest) as path:
                 check(path, self.largest)
@@ -63,6 +75,8 @@ class Reader:
                 composer = "" if source.labels else read_composer(path)
         except RefusedError as error:
             return failed(source, f"refused: {error}")
+        except MemoryError:
+            return failed(source, "too large: reading it takes more than limits.memory_gb")
         except Exception as error:  # files fail in many ways, and none may stop the run
             return failed(source, f"unreadable: {error or type(error).__name__}")
         if not tunes:
@@ -124,6 +138,12 @@ def _piece(name: str, labels: Prompt, tune: Tune) -> Piece:
     if values is None:
         raise UserError("silent: it has no note")
     text = tune.to_interleaved()
+    header = int(line_starts(encode(text))[0])
+    if header > _WIDEST:
+        raise UserError(
+            f"too wide: its header of {len(tune.voices)} voices takes {header} patches, and half "
+            f"of the smallest context is {_WIDEST}"
+        )
     row: Row = {
         "piece": name,
         "text": text,

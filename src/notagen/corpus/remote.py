@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
@@ -14,8 +15,8 @@ from notagen.corpus.guards import check_size
 from notagen.data import storage
 from notagen.errors import UserError
 
-_FIRST = "card.json"  # uploaded first: a folder that has it may be replaced
-_LAST = "dataset_dict.json"  # uploaded last: a folder that has it is complete
+# Of a corpus, the card is uploaded first, since a folder that has it may be replaced, and the file
+# that marks it as complete last.
 
 
 def is_url(location: str) -> bool:
@@ -81,7 +82,17 @@ def is_prepared(out: str) -> bool:
     if not is_url(out):
         return storage.is_prepared(Path(out))
     files, root = open_url(out)
-    return bool(files.exists(f"{root}/{_LAST}"))
+    return bool(files.exists(f"{root}/{storage.WHOLE}"))
+
+
+def made_with(out: str) -> dict[str, Any] | None:
+    """What the corpus at ``out`` was made of, see :func:`notagen.data.storage.made_with`."""
+    if not is_url(out):
+        card = Path(out, storage.CARD)
+        return storage.made_with(card.read_bytes() if card.is_file() else None)
+    files, root = open_url(out)
+    card_url = f"{root}/{storage.CARD}"
+    return storage.made_with(files.cat_file(card_url) if files.exists(card_url) else None)
 
 
 def check_writable(out: str) -> None:
@@ -94,17 +105,17 @@ def check_writable(out: str) -> None:
         storage.check_writable(Path(out))
         return
     files, root = open_url(out)
-    ours = any(files.exists(f"{root}/{name}") for name in (_FIRST, _LAST))
-    if not ours and (files.isfile(root) or (files.exists(root) and files.ls(root))):
-        raise UserError(f"{out} holds something else than a corpus; give another folder as out=")
+    there = files.isfile(root) or (files.exists(root) and files.ls(root))
+    if there and made_with(out) is None:
+        raise storage.foreign(out)
 
 
 @contextmanager
 def folder(out: str) -> Iterator[Path]:
     """Yield a local folder to write a corpus to; upload it if ``out`` is remote.
 
-    An upload replaces what was there. The file that marks a complete corpus goes last, so that an
-    interrupted upload is not taken for a corpus.
+    An upload replaces what was there, with no lock against another process's. The file that marks
+    a complete corpus goes last, so that an interrupted upload is not taken for a corpus.
     """
     if not is_url(out):
         yield Path(out)
@@ -116,6 +127,8 @@ def folder(out: str) -> Iterator[Path]:
         if files.exists(root):
             files.rm(root, recursive=True)
         names = [path.relative_to(local).as_posix() for path in local.rglob("*") if path.is_file()]
-        for name in sorted(names, key=lambda name: (name == _LAST, name != _FIRST, name)):
+        for name in sorted(
+            names, key=lambda name: (name == storage.WHOLE, name != storage.CARD, name)
+        ):
             files.makedirs(f"{root}/{name}".rpartition("/")[0], exist_ok=True)
             files.put_file(str(local / name), f"{root}/{name}")

@@ -24,7 +24,8 @@ class Rules:
         min_bars: shorter pieces are left out.
         similarity: from this similarity to an earlier piece on (Jaccard, of their shingles; see
             :mod:`notagen.corpus.dedup`), a piece is a duplicate.
-        validation_fraction: fraction of the pieces in the validation split.
+        validation_fraction: fraction of the pieces in the validation split; at least one piece is
+            in each of training and validation, whatever it is.
     """
 
     min_bars: int = 8
@@ -32,6 +33,10 @@ class Rules:
     validation_fraction: float = 0.1
 
     def __post_init__(self) -> None:
+        if self.min_bars < 0:
+            raise UserError(
+                f"rules.min_bars={self.min_bars} is no number of bars; choose 0 or more"
+            )
         for name in ("similarity", "validation_fraction"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"rules.{name}={getattr(self, name)} is not between 0 and 1")
@@ -51,6 +56,7 @@ class Selection:
         self.kept: dict[str, dict[str, list[int]]] = {split: {} for split in SPLITS}
         self.rejected: list[Rejection] = []
         self.card = Card()
+        self._outermost: dict[str, tuple[float, str, int]] = {}  # of each split, by hash
         self._duplicates = Duplicates(rules.similarity)
 
     def add(self, source: Source, key: str, outcome: Outcome) -> None:
@@ -63,9 +69,47 @@ class Selection:
             if objection:
                 self._leave_out(rejection(row["piece"], source.location, objection))
                 continue
-            split = source.split or self._split(row["piece"])
+            place = _uniform(row["piece"])
+            split = source.split or self._split(place)
+            if not source.split:
+                self._remember(split, (place, key, index))
             self.kept[split].setdefault(key, []).append(index)
             self.card.add(split, row)
+
+    def finish(self) -> None:
+        """Give training and validation a piece where one has none and the other has two.
+
+        Of the others, that is the piece which the next larger or smaller fraction would have put
+        there.
+
+        Raises:
+            UserError: there are fewer than two pieces, of which nothing can be trained.
+        """
+        counts = self.card.pieces
+        if counts["train"] + counts["validation"] < 2:
+            raise UserError(self._too_few())
+        for empty, other in (("validation", "train"), ("train", "validation")):
+            if counts[empty] == 0 and other in self._outermost:
+                _, key, index = self._outermost[other]
+                self.kept[other][key].remove(index)
+                self.kept[empty] = {key: [index]}
+                counts.update({other: -1, empty: 1})
+
+    def _remember(self, split: str, piece: tuple[float, str, int]) -> None:
+        """Note the piece of a split that is nearest to the other one."""
+        nearest = min if split == "train" else max
+        self._outermost[split] = nearest(piece, self._outermost.get(split, piece))
+
+    def _too_few(self) -> str:
+        rejected, used = len(self.rejected), self.card.pieces.total()
+        if not rejected and not used:
+            return "there are no scores to prepare"
+        kept = f"only {used}" if used else "none"
+        sentence = f"{kept} of the {rejected + used} pieces could be used, and training needs two"
+        if not rejected:
+            return f"{sentence}; give it more scores"
+        first = self.rejected[0]
+        return f"{sentence}; the first that was left out, {first['piece']}, is {first['reason']}"
 
     def _leave_out(self, left_out: Rejection) -> None:
         self.rejected.append(left_out)
@@ -84,7 +128,10 @@ class Selection:
         self._duplicates.add(row["piece"], signature)
         return ""
 
-    def _split(self, piece: str) -> str:
-        """Split of a piece, by a hash of its name: adding scores does not move the others."""
-        uniform = int.from_bytes(hashlib.sha256(piece.encode()).digest()[:8]) / 2**64  # in [0, 1)
-        return "validation" if uniform < self.rules.validation_fraction else "train"
+    def _split(self, place: float) -> str:
+        return "validation" if place < self.rules.validation_fraction else "train"
+
+
+def _uniform(piece: str) -> float:
+    """A number in [0, 1) by a hash of a piece's name: adding scores does not move the others."""
+    return int.from_bytes(hashlib.sha256(piece.encode()).digest()[:8]) / 2**64

@@ -6,12 +6,14 @@ import csv
 import io
 import json
 import os
+import unicodedata
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NoReturn, TextIO
 
-from notagen.corpus import remote
+from notagen.corpus import formats, remote
+from notagen.data import storage
 from notagen.errors import UserError
 from notagen.prompts import Prompt
 
@@ -19,13 +21,12 @@ UNKNOWN = Prompt("", "", "")
 
 _TABLE = Path(__file__).with_name("music21_labels.csv")
 
-SUFFIXES: Final = (".abc", ".krn", ".mid", ".midi", ".musicxml", ".mxl", ".xml")
 PERIODS: Final = ("Medieval", "Renaissance", "Baroque", "Classical", "Romantic", "Modern")
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One score file.
+    """One score file, or a file among scores that is none; the reader rejects that.
 
     Args:
         piece: its name, the same on every machine: ``bach/bwv269.mxl``.
@@ -104,11 +105,12 @@ def _listed(row: dict[str, str]) -> Iterator[Source]:
 
 
 def folder(path: str, labels: str | None = None) -> list[Source]:
-    """All scores below a folder, sorted by name; symbolic links are followed.
+    """All files below a folder, sorted by name, scores first; symbolic links are followed.
 
     A score's labels are its row in the table ``labels``; failing that, the three folders above it
     if they are ``period/composer/instrumentation`` with one of :data:`PERIODS`; failing that, the
-    composer is read from the score.
+    composer is read from the score. Files that are no scores are there to be named as left out;
+    hidden ones, the table, and prepared corpora are not.
 
     Args:
         path: the folder, a path or an address that fsspec can read.
@@ -118,30 +120,49 @@ def folder(path: str, labels: str | None = None) -> list[Source]:
         UserError: no such folder, no score in it, or a row of the table without a score.
     """
     files = _remote_sources(path) if remote.is_url(path) else _local_sources(Path(path))
-    if not files:
-        raise UserError(f"there is no score in {path}; the names of scores end in {SUFFIXES}")
-    table = read_labels(Path(labels)) if labels else {}
-    unused = sorted(table.keys() - files.keys())
+    scores = {name: source for name, source in files.items() if formats.is_score(name)}
+    table = (
+        {_normal(name): row for name, row in read_labels(Path(labels)).items()} if labels else {}
+    )
+    others = [
+        source
+        for name, source in sorted(files.items() - scores.items())
+        if not name.startswith(".") and "/." not in name and not _is_file(source, labels)
+    ]
+    if not scores:
+        reasons = f"; {others[0].piece} is {formats.what_else(others[0].piece)}" if others else ""
+        raise UserError(
+            f"there is no score in {path}; those that are read are {formats.SCORES}{reasons}"
+        )
+    unused = sorted(table.keys() - set(map(_normal, scores)))
     if unused:
         raise UserError(f"{labels} has labels for {unused[0]!r}, and {path} has no such score")
     return [
-        replace(source, labels=table.get(name) or _labels_of_folders(name))
-        for name, source in sorted(files.items())
-    ]
+        replace(source, labels=table.get(_normal(name)) or _labels_of_folders(name))
+        for name, source in sorted(scores.items())
+    ] + others
+
+
+def _normal(name: str) -> str:
+    """A name as it is compared: file systems and spreadsheets write accents in different ways."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _is_file(source: Source, path: str | None) -> bool:
+    return path is not None and not source.url and source.path.resolve() == Path(path).resolve()
 
 
 def _local_sources(root: Path) -> dict[str, Source]:
     if not root.is_dir():
-        raise UserError(f"there is no folder {root}; give the folder of scores as corpus.path")
+        wrong = f"{root} is a file" if root.exists() else f"there is no folder {root}"
+        raise UserError(f"{wrong}; give the folder of scores as corpus.path")
     names = {_name(file, root): file for file in _files(root)}
     return {name: Source(name, file, None) for name, file in names.items()}
 
 
 def _remote_sources(root: str) -> dict[str, Source]:
     return {
-        name: Source(name, Path(name), None, url=url)
-        for name, url in remote.find(root).items()
-        if name.lower().endswith(SUFFIXES)
+        name: Source(name, Path(name), None, url=url) for name, url in remote.find(root).items()
     }
 
 
@@ -149,12 +170,12 @@ def _files(root: Path) -> Iterator[Path]:
     seen = set()  # of folders: a link to a folder above would never end
     for folder, subfolders, names in os.walk(root, onerror=_refuse, followlinks=True):
         status = Path(folder).stat()
-        if (status.st_dev, status.st_ino) in seen:
+        if (status.st_dev, status.st_ino) in seen or storage.WHOLE in names:
             subfolders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
         subfolders.sort()
-        yield from (Path(folder, name) for name in names if name.lower().endswith(SUFFIXES))
+        yield from (Path(folder, name) for name in names)
 
 
 def _refuse(error: OSError) -> NoReturn:
@@ -180,8 +201,11 @@ def read_labels(path: Path) -> dict[str, Prompt]:
     Raises:
         UserError: no such file, another format or encoding, or no column ``file``.
     """
-    if path.suffix not in (".csv", ".jsonl") or not path.is_file():
+    if path.suffix.lower() not in (".csv", ".jsonl"):
         raise UserError(f"corpus.labels={path} is not a .csv or .jsonl file")
+    if not path.is_file():
+        wrong = "is no file" if path.exists() else "does not exist"
+        raise UserError(f"corpus.labels={path} {wrong}; give a table, or null for none")
     labels = {}
     try:
         table = path.read_text(encoding="utf-8-sig")  # spreadsheets may write a byte-order mark
@@ -189,7 +213,8 @@ def read_labels(path: Path) -> dict[str, Prompt]:
         raise UserError(f"{path} is not in UTF-8, which tables of labels must be") from error
     lines = io.StringIO(table, newline="")
     for number, row in enumerate(
-        csv.DictReader(lines) if path.suffix == ".csv" else _json_lines(lines, path), start=1
+        csv.DictReader(lines) if path.suffix.lower() == ".csv" else _json_lines(lines, path),
+        start=1,
     ):
         name = row.get("file")
         if not name:

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import lightning as L
-import numpy as np
+from annotated_types import Interval
 from datasets import Dataset
 from torch.utils.data import DataLoader
 
 from notagen.data import storage
-from notagen.data.batches import (
-    PatchBatches,
-    PieceLoader,
-    ShuffledBatches,
-    pack_validation,
+from notagen.data.batches import PatchBatches, PieceLoader, ShuffledBatches, pack
+from notagen.data.pieces import (
+    FixedPieces,
+    PieceDataset,
+    Transpose,
+    estimated_patches,
+    prompts_of,
 )
-from notagen.data.pieces import PieceDataset, Transpose, collection_of, prompt_of, validation_pieces
+from notagen.data.validation import fixed_loader, subset
 from notagen.errors import UserError
 from notagen.prompts import Prompt
-
-_CHARACTERS_PER_PATCH = 11  # on average: a patch ends with its bar
+from notagen.ranges import Count, Length, Seed
 
 
 class CorpusData(L.LightningDataModule):
@@ -39,6 +40,7 @@ class CorpusData(L.LightningDataModule):
             (``composer == "Haydn, Joseph" and voices == 4``); None for all.
         batch_patches: approximate number of patches per step on each rank, instead of
             ``batch_size`` pieces.
+        validation_pieces: number of pieces to validate on, at most, always the same; None: all.
     """
 
     prompted: ClassVar[bool]
@@ -46,13 +48,14 @@ class CorpusData(L.LightningDataModule):
     def __init__(
         self,
         path: str,
-        patch_length: int,
-        batch_size: int,
+        patch_length: Length,
+        batch_size: Count,
         transpose: Transpose,
-        workers: int,
-        seed: int,
+        workers: Annotated[int, Interval(ge=0, le=1000)],
+        seed: Seed,
         where: str | None = None,
-        batch_patches: int | None = None,
+        batch_patches: Count | None = None,
+        validation_pieces: Count | None = None,
     ) -> None:
         super().__init__()
         self.path = Path(path)
@@ -63,6 +66,7 @@ class CorpusData(L.LightningDataModule):
         self.seed = seed
         self.where = where
         self.batch_patches = batch_patches
+        self.validation_pieces = validation_pieces
         self._splits: dict[str, Dataset] = {}
 
     @property
@@ -70,7 +74,7 @@ class CorpusData(L.LightningDataModule):
         """Prompts of the training pieces; empty if the stage trains without prompts."""
         if not self.prompted:
             return []
-        return [prompt_of(row) for row in self._rows("train").select_columns(list(Prompt._fields))]
+        return prompts_of(self._rows("train"))
 
     def setup(self, stage: str | None = None) -> None:
         """Open the splits that ``stage`` (fit, validate, test or predict) needs.
@@ -79,40 +83,35 @@ class CorpusData(L.LightningDataModule):
             UserError: there is no such corpus or split, or it has too few pieces.
         """
         if stage in (None, "fit"):
-            rows, held_out = self._rows("train"), self._rows("validation")
+            rows = self._rows("train")
             self._check_training(len(rows))
-            self._check_validation(len(held_out))
             self.train_pieces = self._to_train_on(rows)
-            self.validation_pieces = self._with_collections(held_out)
-        elif stage == "test":
-            self.test_pieces = self._with_collections(self._rows("test"))
+        if stage == "test":
+            self._rows("test")
         else:
-            held_out = self._rows("validation")
-            self._check_validation(len(held_out))
-            self.validation_pieces = self._with_collections(held_out)
+            self._check_validation(len(self._rows("validation")))
 
     def train_dataloader(self) -> PieceLoader:
         """Batches in random keys and windows."""
         return PieceLoader(self.train_pieces, self._batches(), self.workers)
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """The validation pieces in their order; the last batch is smaller."""
-        return self._in_order(self.validation_pieces)
+        """The chosen validation pieces, dealt to the ranks."""
+        return self._fixed(subset(self._rows("validation"), self.validation_pieces))
 
     def test_dataloader(self) -> DataLoader[Any]:
-        """The test pieces in their order, of a corpus with a test split."""
-        return self._in_order(self.test_pieces)
+        """The test pieces, dealt to the ranks, of a corpus with a test split."""
+        return self._fixed(self._rows("test"))
 
     def predict_dataloader(self) -> DataLoader[Any]:
-        """The validation pieces in their order."""
-        return self._in_order(self.validation_pieces)
+        """All validation pieces in their order, on every rank; the last batch is smaller."""
+        pieces = self._to_validate(self._rows("validation"))
+        return DataLoader(pieces, batch_size=self.batch_size, collate_fn=pack)  # type: ignore[arg-type]
 
-    def _in_order(self, items: list[tuple[Any, str]]) -> DataLoader[Any]:
-        return DataLoader(
-            items,  # type: ignore[arg-type]
-            batch_size=self.batch_size,
-            collate_fn=pack_validation,
-        )
+    def _fixed(self, rows: Dataset) -> DataLoader[Any]:
+        assert self.trainer is not None
+        ranks = self.trainer.global_rank, self.trainer.world_size
+        return fixed_loader(rows, self._to_validate(rows), self.patch_length, *ranks)
 
     def _check_training(self, pieces: int) -> None:
         assert self.trainer is not None
@@ -142,8 +141,7 @@ class CorpusData(L.LightningDataModule):
                 f"a piece may have {self.patch_length} patches, more than a batch of "
                 f"{self.batch_patches}; raise stage.data.batch_patches"
             )
-        estimates = np.array(self._rows("train")["characters"]) // _CHARACTERS_PER_PATCH
-        sizes = estimates.clip(1, self.patch_length)
+        sizes = estimated_patches(self._rows("train"), self.patch_length)
         batches = PatchBatches(sizes.tolist(), self.batch_patches, *dealt)
         if len(batches) == 0:
             raise UserError(
@@ -153,18 +151,13 @@ class CorpusData(L.LightningDataModule):
             )
         return batches
 
-    def _with_collections(self, rows: Dataset) -> list[tuple[Any, str]]:
-        """Validation items of the rows, each with the collection of its piece."""
-        collections = map(collection_of, rows["piece"])
-        return list(zip(self._to_validate(rows), collections, strict=True))
-
     def _to_train_on(self, rows: Dataset) -> PieceDataset:
         """Training items; a stage with other items overrides this."""
         return PieceDataset(rows, self.patch_length, self.transpose, self.seed, self.prompted)
 
     def _to_validate(self, rows: Dataset) -> Sequence[Any]:
         """Validation items; a stage with other items overrides this."""
-        return validation_pieces(rows, self.patch_length, self.prompted)
+        return FixedPieces(rows, self.patch_length, self.prompted)
 
     def _rows(self, split: str) -> Dataset:
         """Rows of a split, opened and filtered once."""

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any, Final, Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 import torch.utils.data
+from datasets import Dataset
 
-from notagen.errors import UserError
+from notagen.errors import NotationError, UserError
 from notagen.notation import KEYS, Tune, keys_within
 from notagen.patches import Patches, encode, window
 from notagen.prompts import Prompt
@@ -18,6 +20,7 @@ Transpose = Literal["all", "near", "original"]
 ``near``: within three semitones, nearer ones more often (fine-tuning as published).
 ``original``: as written (NotaGen-X)."""
 
+_CHARACTERS_PER_PATCH: Final = 11  # on average: a patch ends with its bar
 _NEAR: Final = 3  # semitones; a key d semitones away has weight 4 - |d|
 # Of two enharmonic keys, the one with fewer accidentals is more likely.
 _SPELLING: Final = {"Db": 0.8, "C#": 0.2, "B": 0.8, "Cb": 0.2, "F#": 0.5, "Gb": 0.5}
@@ -66,20 +69,67 @@ class PieceDataset(torch.utils.data.Dataset[Patches]):
         epoch, index = epoch_and_index
         rng = np.random.default_rng((self.seed, epoch, index))
         row = self.rows[index]
-        tune = Tune.parse(row["text"]).omit_rests()
+        tune = _tune(row)
         if self.transpose != "original":
             tune = tune.transpose(draw_key(tune.key, self.transpose, rng))
         return window(_patches(row, tune, self.prompted), self.patch_length, rng)
 
 
+class FixedPieces(Sequence[Patches]):
+    """Pieces for validation, without randomness: in the original key, cut to their beginning.
+
+    Each is encoded when it is asked for.
+
+    Args:
+        rows, patch_length, prompted: as in :class:`PieceDataset`.
+    """
+
+    def __init__(self, rows: Sequence[Any], patch_length: int, prompted: bool = False) -> None:
+        self.rows = rows
+        self.patch_length = patch_length
+        self.prompted = prompted
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Patches:  # type: ignore[override]  # no slices
+        row = self.rows[index]
+        return _patches(row, _tune(row), self.prompted)[: self.patch_length]
+
+
 def validation_pieces(
     rows: Sequence[Any], patch_length: int, prompted: bool = False
 ) -> list[Patches]:
-    """Pieces for validation, without randomness: in the original key, cut to their beginning."""
-    tunes = (Tune.parse(row["text"]).omit_rests() for row in rows)
-    return [
-        _patches(row, tune, prompted)[:patch_length] for row, tune in zip(rows, tunes, strict=True)
-    ]
+    """All of :class:`FixedPieces` at once."""
+    return [FixedPieces([row], patch_length, prompted)[0] for row in rows]
+
+
+def column(rows: Dataset, name: str) -> list[Any]:
+    """A column of rows of a prepared corpus, of which nothing else is read."""
+    values: list[Any] = rows.select_columns([name])[:][name]
+    return values
+
+
+def prompts_of(rows: Dataset) -> list[Prompt]:
+    """Labels of each row, of which nothing else is read."""
+    labels = (column(rows, name) for name in Prompt._fields)
+    return [Prompt(*each) for each in zip(*labels, strict=True)]
+
+
+def estimated_patches(rows: Dataset, patch_length: int) -> npt.NDArray[np.int64]:
+    """About how many patches each piece has, at most ``patch_length``; int64 [rows]."""
+    characters = np.array(column(rows, "characters"), dtype=np.int64)
+    return (characters // _CHARACTERS_PER_PATCH).clip(1, patch_length)
+
+
+def _tune(row: Any) -> Tune:
+    try:
+        return Tune.parse(row["text"]).omit_rests()
+    except NotationError as error:
+        raise UserError(
+            f"piece {row['piece']} of the prepared corpus is no music ({error}); prepare it again "
+            "with overwrite=true"
+        ) from error
 
 
 def prompt_of(row: Any) -> Prompt:

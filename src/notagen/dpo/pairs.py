@@ -3,36 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import torch.utils.data
 
-Pairing = Literal["within", "across"]
-"""``within``: pairs of pieces with the same prompt. ``across``: any chosen with any rejected, as
-published."""
+from notagen.dpo.settings import Pairing, extreme
 
 LOWEST: Final = -1.0
 """The score of a piece that cannot be read: the lowest a cosine has, so it is rejected first."""
-
-
-@dataclass(frozen=True)
-class PairSettings:
-    """Choice of the pieces that make pairs (paper, section 3.3).
-
-    Attributes:
-        fraction: of the pieces of a prompt, how many are chosen, and how many rejected.
-        max_similarity: cosine with a real piece above which a piece is a copy and is not chosen.
-        max_misaligned: fraction of bars misaligned in the first draft above which a piece is not
-            chosen; matters with ``sampling.align=enforce`` only, since others are excluded anyway.
-        pairing: see :data:`Pairing`.
-    """
-
-    fraction: float
-    max_similarity: float
-    max_misaligned: float
-    pairing: Pairing
 
 
 class Candidate(NamedTuple):
@@ -64,7 +43,7 @@ def choose(candidates: Sequence[Candidate], fraction: float) -> Preferences:
     The rejected are the worst of all; the chosen the best of the rest that nothing excludes, so
     that none is both. Where no piece can be chosen, none is rejected.
     """
-    most = max(1, round(fraction * len(candidates)))
+    most = extreme(fraction, len(candidates))
     ranked = sorted(candidates, key=lambda piece: (-piece.score, piece.number))
     eligible = [piece for piece in ranked[:-most] if not piece.excluded]
     return Preferences(eligible[:most], ranked[: -most - 1 : -1] if eligible else [])
@@ -111,6 +90,6 @@ class PreferencePairs(torch.utils.data.Dataset[Pair]):
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def __getitem__(self, place: tuple[int, int]) -> Pair:
+    def __getitem__(self, epoch_and_index: tuple[int, int]) -> Pair:
         """The pair at (epoch, index), the same in every epoch."""
-        return self.pairs[place[1]]
+        return self.pairs[epoch_and_index[1]]

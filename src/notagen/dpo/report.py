@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from math import isnan, nan, sqrt
 from operator import itemgetter
 from pathlib import Path
 from statistics import fmean, variance
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
+
+from notagen.dpo.settings import Bounds
+from notagen.dpo.tables import read_object
+from notagen.errors import UserError
 
 
 class Figures(TypedDict):
@@ -32,21 +35,6 @@ class Figures(TypedDict):
     real_self_similarity: float  # of two real pieces
     bits_per_character: float  # of held-out real music
     real_bits_increase: float  # of these, more than under the first policy of the run
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """Limits of a policy that is trained for a higher score; named as in :class:`Figures`."""
-
-    copies: float
-    long_runs: float
-    self_similarity: float
-    real_bits_increase: float
-
-    def passed(self, line: Figures) -> list[str]:
-        """Names of the limits that a policy exceeds."""
-        found: Mapping[str, Any] = line
-        return [name for name, most in asdict(self).items() if found[name] > most]
 
 
 LONG_RUN = 8
@@ -94,7 +82,7 @@ def figures(
 
 
 def _mean_of_known(values: Iterable[float]) -> float:
-    """Mean of those that are numbers: fewer than two pieces are not alike or unlike."""
+    """Mean of those that are numbers: fewer than two pieces have no similarity."""
     known = [value for value in values if not isnan(value)]
     return fmean(known) if known else nan
 
@@ -113,30 +101,42 @@ def _mean(rows: Iterable[Mapping[str, Any]], name: str) -> tuple[float | None, f
 
 
 def write_page(lines: Sequence[Figures], bounds: Bounds, shown: Sequence[str]) -> str:
-    """The report as Markdown: a table of policies, the bounds, then pieces to look at."""
-    columns = {
-        "policy": [line["policy"] for line in lines],
-        "pieces": [str(line["pieces"]) for line in lines],
-        "score": [_with_error(line["score"], line["score_error"]) for line in lines],
-        "judge": [_with_error(line["judge"], line["judge_error"]) for line in lines],
-        "misaligned pieces": [f"{line['misaligned_pieces']:.1%}" for line in lines],
-        "misaligned bars": [f"{line['misaligned_bars']:.2%}" for line in lines],
-        "misaligned as first drawn": [f"{line['misaligned_first_draft']:.1%}" for line in lines],
-        "unreadable": [f"{line['unreadable']:.1%}" for line in lines],
-        "copies": [f"{line['copies']:.1%}" for line in lines],
-        "longest run": [f"{line['longest_run']:.1f} bars" for line in lines],
-        f"runs of {LONG_RUN}+": [f"{line['long_runs']:.1%}" for line in lines],
-        "self-similarity": [
-            f"{line['self_similarity']:.3f} (real {line['real_self_similarity']:.3f})"
-            for line in lines
-        ],
-        "bits/char, real": [f"{line['bits_per_character']:.3f}" for line in lines],
-        "bounds passed": [", ".join(bounds.passed(line)) or "none" for line in lines],
+    """The report as Markdown: a table with a column per policy, the bounds, then some pieces."""
+    measures: dict[str, Callable[[Figures], str]] = {
+        "policy": lambda line: _short(line["policy"]),
+        "pieces": lambda line: str(line["pieces"]),
+        "score": lambda line: _with_error(line["score"], line["score_error"]),
+        "judge": lambda line: _with_error(line["judge"], line["judge_error"]),
+        "misaligned pieces": lambda line: f"{line['misaligned_pieces']:.1%}",
+        "misaligned bars": lambda line: f"{line['misaligned_bars']:.2%}",
+        "misaligned first drafts": lambda line: f"{line['misaligned_first_draft']:.1%}",
+        "unreadable": lambda line: f"{line['unreadable']:.1%}",
+        "copies": lambda line: f"{line['copies']:.1%}",
+        "longest run": lambda line: f"{line['longest_run']:.1f} bars",
+        f"runs of {LONG_RUN}+ bars": lambda line: f"{line['long_runs']:.1%}",
+        "self-similarity": lambda line: f"{line['self_similarity']:.3f}",
+        "self-similarity, real": lambda line: f"{line['real_self_similarity']:.3f}",
+        "bits/char, real": lambda line: f"{line['bits_per_character']:.3f}",
+        "within bounds": lambda line: _within(bounds.exceeded(line)),
     }
-    table = [list(columns), ["---"] * len(columns), *zip(*columns.values(), strict=True)]
-    page = [f"| {' | '.join(row)} |" for row in table]
+    head, *rows = [[name, *map(show, lines)] for name, show in measures.items()]
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    page = [
+        f"| {' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))} |"
+        for row in (head, ["-" * width for width in widths], *rows)
+    ]
     stated = ", ".join(f"{name} {most:g}" for name, most in asdict(bounds).items())
     return "\n".join([*page, f"\nBounds, at most: {stated}.\n", *shown]) + "\n"
+
+
+def _within(exceeded: Sequence[str]) -> str:
+    return f"no: {', '.join(exceeded)}" if exceeded else "yes"
+
+
+def _short(policy: str) -> str:
+    """``runs/mine/dpo-1/model`` as ``dpo-1``; other names as they are."""
+    path = Path(policy)
+    return path.parent.name if path.name == "model" and path.parent.name else policy
 
 
 def examples(rows: Iterable[Mapping[str, Any]], texts: Mapping[int, str]) -> list[str]:
@@ -149,11 +149,27 @@ def examples(rows: Iterable[Mapping[str, Any]], texts: Mapping[int, str]) -> lis
     ]
 
 
+def read_figures(path: Path) -> Figures:
+    """Read the ``report.json`` of an iteration.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    return cast(Figures, read_object(path, Figures.__annotations__))
+
+
 def earlier(out: Path, iteration: int) -> list[Figures]:
-    """The lines of the iterations before this one that are in the same run."""
+    """The figures of the iterations before this one that are in the same run.
+
+    Raises:
+        UserError: a file of them is damaged.
+    """
     folders = (out.with_name(f"dpo-{before}") for before in range(1, iteration))
-    paths = (folder / "report.json" for folder in folders)
-    return [json.loads(path.read_text()) for path in paths if path.is_file()]
+    paths = [folder / "report.json" for folder in folders]
+    try:
+        return [read_figures(path) for path in paths if path.is_file()]
+    except UserError as error:
+        raise UserError(f"{error}; remove it, and the report leaves that policy out") from error
 
 
 def _with_error(value: float | None, error: float | None) -> str:

@@ -4,33 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from notagen.atomic import open_lines, whole_lines
+from notagen.atomic import open_lines, replacing, whole_lines
 from notagen.data import storage
 from notagen.data.pieces import prompt_of
 from notagen.errors import UserError
 from notagen.generation import FinishReason, Sampling, generate
 from notagen.model import NotaGen
-
-
-@dataclass(frozen=True)
-class RolloutSettings:
-    """Number and length of the pieces that a policy writes for an iteration.
-
-    Attributes:
-        per_prompt: pieces for each prompt.
-        min_real: real pieces a prompt must have to be used.
-        batch_size: pieces written at a time.
-        max_patches: length at which a piece that does not end is stopped, in patches.
-    """
-
-    per_prompt: int
-    min_real: int
-    batch_size: int
-    max_patches: int
+from notagen.prompts import Prompt
 
 
 class PromptGroup(NamedTuple):
@@ -38,7 +21,7 @@ class PromptGroup(NamedTuple):
 
     Attributes:
         name: its labels, separated by commas; empty for a policy without prompts.
-        prompt: the text that a piece goes on from.
+        prompt: the text that a piece begins with.
         real: fine-tuning pieces of this prompt, interleaved ABC.
     """
 
@@ -48,30 +31,34 @@ class PromptGroup(NamedTuple):
 
 
 def prompt_groups(
-    corpus: Path, where: str | None, min_real: int, *, prompted: bool
+    corpus: Path, where: str | None, min_real: int, known: Collection[Prompt] | None
 ) -> list[PromptGroup]:
-    """The prompts of a corpus that have at least ``min_real`` real pieces to be compared with.
+    """The prompts of a corpus that a policy knows and that have enough real pieces.
 
     Args:
         corpus: a prepared one.
         where: which of its pieces, as an expression over its columns; None for all.
-        min_real: real pieces a prompt must have.
-        prompted: whether the policy takes prompts; otherwise all pieces are one group.
+        min_real: real pieces a prompt must have, to be compared with.
+        known: prompts that the policy was trained with; None for any, and if there are none, all
+            pieces are one group.
 
     Raises:
         UserError: there is none.
     """
     found: dict[str, PromptGroup] = {}
     for row in storage.read(corpus, "train", where):
-        prompt = prompt_of(row) if prompted else ()
+        prompt = () if known is not None and not known else prompt_of(row)
+        if prompt and known is not None and prompt not in known:
+            continue
         text = str(prompt) if prompt else ""
         group = found.setdefault(text, PromptGroup(", ".join(prompt), text, []))
         group.real.append(row["text"])
     enough = [group for _, group in sorted(found.items()) if len(group.real) >= min_real]
     if not enough:
+        whose = f"none of the {len(known)} prompts that the policy knows" if known else "no prompt"
         raise UserError(
-            f"no prompt has {min_real} pieces in {corpus} to compare with; widen stage.data.where "
-            "or lower stage.samples.min_real"
+            f"{whose} has {min_real} pieces in {corpus} to compare with; widen where, lower "
+            "min_real, or give the corpus of its fine-tuning"
         )
     return enough
 
@@ -110,9 +97,40 @@ class SampleJournal:
 
 
 def read_samples(folder: Path) -> list[Sample]:
-    """All pieces that any rank has finished, by number."""
-    lines = (line for path in folder.glob("*.jsonl") for line in whole_lines(path))
-    return sorted(Sample(*json.loads(line)) for line in lines)
+    """All pieces that any rank has finished, by number; lines that hold none are passed over."""
+    lines = (line for path in sorted(folder.glob("*.jsonl")) for line in whole_lines(path))
+    found = (sample for line in lines if (sample := _sample(line)))
+    return [sample for _, sample in sorted({sample.number: sample for sample in found}.items())]
+
+
+def drop_damaged(folder: Path, prompts: Sequence[PromptGroup]) -> None:
+    """Take lines that hold no piece of this iteration out of its files, and say how many.
+
+    Args:
+        folder: of the files.
+        prompts: the prompt of each piece of the iteration.
+    """
+    names = dict(enumerate(group.name for group in prompts))
+    for path in sorted(folder.glob("*.jsonl")):
+        lines = list(whole_lines(path))
+        intact = [
+            line
+            for line in lines
+            if (sample := _sample(line)) and names.get(sample.number) == sample.prompt
+        ]
+        if damaged := len(lines) - len(intact):
+            with replacing(path) as unfinished:
+                unfinished.write_bytes(b"".join(intact))
+            print(f"{path}: {damaged} damaged pieces, which are written again", flush=True)
+
+
+def _sample(line: bytes) -> Sample | None:
+    try:
+        values = json.loads(line)
+    except ValueError:
+        return None
+    kinds = [int, str, str, bool, int]
+    return Sample(*values) if isinstance(values, list) and [*map(type, values)] == kinds else None
 
 
 def write_share(

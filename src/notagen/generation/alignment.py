@@ -15,12 +15,14 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
-from notagen.notation import Bar, bar_duration, print_length, tokens
+from notagen.notation import Bar, NotationError, bar_duration, print_length, tokens
 from notagen.notation.parser import STREAM_MARK, split_bars
 
-_VOICE = re.compile(r"\[V:([^\]\n]*)\]")
+_VOICE = re.compile(r"\[V:([^][\n]*)\]")
 _OPENING = "[V:"
-_UNCLOSED = re.compile(r"\[(V(:[^]\n]*)?)?$")  # "[", "[V" or "[V:1" at the end of a line
+_UNCLOSED = re.compile(r"\[(V(:[^][\n]*)?)?$")  # "[", "[V" or "[V:1" at the end of a line
+_LONGEST_BARLINE = 3  # :|2
+_IN_BARLINES = "|:]12345"  # characters that make a barline longer, of endings up to the fifth
 _WHOLE_BAR_RESTS = ("Z", "X")  # visible and invisible; they agree with a bar of any duration
 
 _T = TypeVar("_T")
@@ -88,7 +90,8 @@ def allowed(line: str, patch: str, voices: Sequence[str], *, bar_ended: bool) ->
     """Characters allowed next for the voices of a line to be in order; None: any.
 
     After the stream mark comes a voice, always one that is later in the header than those before.
-    All voices get the barline of the first. After the last voice the line ends.
+    All voices get the barline of the first. After the last voice the line ends; where it is the
+    only one, after the barline that it has chosen.
 
     Args:
         line: the beginning of a body line.
@@ -105,15 +108,31 @@ def allowed(line: str, patch: str, voices: Sequence[str], *, bar_ended: bool) ->
         names = [f"{name}]" for name in _later_voices(body, voices)]
         following = {name[len(typed)] for name in names if name.startswith(typed)}
         return "".join(sorted(following)) or None
+    first, *others = parts(body)
+    if not (others or _later_voices(body, voices)):
+        return _allowed_in_solo(first.music, bar_ended=bar_ended and not patch)
     if not bar_ended or "[" in patch:
         return None
-    first, *others = parts(body)
     bar = only_bar(first.music)
     if not others or bar is None or len(patch) > len(bar.right):
         return None
     if len(patch) < len(bar.right):
         return bar.right[len(patch)]
     return "[\n" if _later_voices(body, voices) else "\n"
+
+
+def _allowed_in_solo(music: str, *, bar_ended: bool) -> str | None:
+    """Characters allowed next in the bar of a line's only voice: none behind its barline."""
+    if bar_ended:
+        return "|:"
+    bar = only_bar(music)
+    if bar is None or not bar.right:
+        return None
+    if len(bar.right) == _LONGEST_BARLINE or bar.right[-1].isdigit():
+        return "\n"
+    longer = (only_bar(music + character) for character in _IN_BARLINES)
+    rights = [one.right for one in longer if one is not None and one.text == bar.text]
+    return "\n" + "".join(right[-1] for right in rights if right[:-1] == bar.right)
 
 
 def _later_voices(line: str, voices: Sequence[str]) -> Sequence[str]:
@@ -124,8 +143,16 @@ def _later_voices(line: str, voices: Sequence[str]) -> Sequence[str]:
 @lru_cache(maxsize=4096)
 def only_bar(music: str) -> Bar | None:
     """Parse a voice's part of a line as one bar; None if it is none or several."""
-    bars = split_bars(music)
+    bars = _bars(music)
     return bars[0] if len(bars) == 1 and not STREAM_MARK.search(music) else None
+
+
+def _bars(music: str) -> list[Bar]:
+    """Cut a voice's music into bars; none where it has more than any piece."""
+    try:
+        return split_bars(music)
+    except NotationError:
+        return []
 
 
 def length(bar: Bar) -> Fraction | None:
@@ -161,7 +188,7 @@ def repaired(line: str, voices: Sequence[str]) -> str | None:
     """
     bars: dict[str, Bar] = {}
     for part in parts(line):
-        readable = (bar for bar in split_bars(part.music)[:1] if length(bar))
+        readable = (bar for bar in _bars(part.music)[:1] if length(bar))
         if part.voice in voices and part.voice not in bars:
             bars.update((part.voice, bar) for bar in readable)
     if not bars:

@@ -11,17 +11,20 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 
 from notagen.errors import UserError
+from notagen.generation.header import MAX_VOICES
 from notagen.notation import NotationError, parse_key
 from notagen.notation.parser import STREAM_MARK, STREAM_MARK_START, stream_mark
 
 _ORDER = "%LQMKV["  # first characters of header lines, in order; the body begins with [
 _METRE = re.compile(r"[1-9]\d?/(1|2|4|8|16|32)|C\|?|none")
-_TEMPO = re.compile(r"[1-9]\d*/[1-9]\d*=[1-9]\d*")
+_TEMPO = re.compile(r"(?P<beat>[1-9]\d?/(?:1|2|4|8|16|32))=(?P<number>[1-9]\d{0,3})")
+_SLOWEST, _FASTEST = 10, 600  # quarter notes per minute
 _NAME = re.compile(r'[^"\n\\%]+')
-_MAX_VOICES = 64
+_VOICE_PATCHES = 3  # of a V: line with its name
 _CLEFS = ("treble", "treble-8", "treble+8", "alto", "tenor", "bass", "bass-8", "perc")
 
 _GROUP_OPENING = "%%score "
@@ -64,22 +67,38 @@ class Form:
             raise UserError(f"form.bars must be from 1 to {MAX_BARS}, not {self.bars}")
         if self.metre is not None and not _METRE.fullmatch(str(self.metre)):
             raise UserError(f"form.metre must be like 3/4, C, C| or none, not {self.metre}")
-        if self.key is not None and not _is_key(str(self.key)):
-            raise UserError(f"form.key must be like G, Bb or F#min, not {self.key}")
-        if isinstance(self.tempo, int):
+        if self.key is not None:
             # `object.__setattr__` since the dataclass is frozen.
+            object.__setattr__(self, "key", _key(str(self.key)))
+        if isinstance(self.tempo, int):
             object.__setattr__(self, "tempo", f"1/4={self.tempo}")
-        if self.tempo is not None and not _TEMPO.fullmatch(str(self.tempo)):
-            raise UserError(f"form.tempo must be like 96 or 3/8=60, not {self.tempo}")
+        if self.tempo is not None and not _is_tempo(str(self.tempo)):
+            raise UserError(
+                f"form.tempo must be like 96 or 3/8=60, from {_SLOWEST} to {_FASTEST} quarter "
+                f"notes per minute, not {self.tempo}"
+            )
         if isinstance(self.voices, str):
             object.__setattr__(self, "voices", (self.voices,))
         names = self.voices if isinstance(self.voices, Sequence) else ()
         count = len(names) if isinstance(self.voices, Sequence) else self.voices
-        if count is not None and count not in range(1, _MAX_VOICES + 1):
-            raise UserError(f"form.voices must be from 1 to {_MAX_VOICES}, not {count}")
+        if count is not None and count not in range(1, MAX_VOICES + 1):
+            raise UserError(f"form.voices must be from 1 to {MAX_VOICES}, not {count}")
         for name in names:
             if not (isinstance(name, str) and name.isascii() and _NAME.fullmatch(name)):
                 raise UserError(f"form.voices must be plain names without quotes, not {name!r}")
+
+    def check_length(self, context: int) -> None:
+        """Check that a model's context, in patches, holds a header of so many voices.
+
+        Raises:
+            UserError: it has no room for them.
+        """
+        room = context // 2 // _VOICE_PATCHES  # a header keeps half of the context at most
+        if self._voice_count > room:
+            raise UserError(
+                f"form.voices={self._voice_count} is more than this model can read; its context of "
+                f"{context} patches has room for {room} voices"
+            )
 
     def allowed(self, header: Sequence[str], line: str) -> str | None:
         """Characters allowed next in the header.
@@ -143,12 +162,23 @@ class Form:
         return self.voices if isinstance(self.voices, int) else len(self.voices or ())
 
 
-def _is_key(name: str) -> bool:
+def _key(name: str) -> str:
+    """A key as corpora write it, ``Dmin`` for ``D minor``."""
     try:
         key = parse_key(name)
     except NotationError:
+        key = None
+    if key is None or not key.tonic or key.rest or key.accidentals or abs(key.fifths) > 7:
+        raise UserError(f"form.key must be like G, Bb or F#min, not {name}")
+    mode = key.mode.strip().lower()[:3]
+    return key.tonic + {"maj": "", "m": "min"}.get(mode, mode)
+
+
+def _is_tempo(value: str) -> bool:
+    match = _TEMPO.fullmatch(value)
+    if match is None:
         return False
-    return key is not None and name != "" and name.isascii() and "\n" not in name
+    return _SLOWEST <= Fraction(match["beat"]) * 4 * int(match["number"]) <= _FASTEST
 
 
 def _continuations(clef: str) -> set[str]:

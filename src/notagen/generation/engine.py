@@ -10,6 +10,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from notagen.errors import UserError
 from notagen.generation.constraints import Form
 from notagen.generation.piece import FinishReason, GenerationRow, GenerationStats, to_patches
 from notagen.generation.sampling import Sampling
@@ -17,6 +18,7 @@ from notagen.model import NotaGen
 from notagen.model.decoding.decoder import Decoder
 from notagen.model.decoding.runner import Quantize
 from notagen.patches import EOS, PATCH_SIZE, VOCABULARY
+from notagen.prompts import check_text
 
 _END = chr(EOS)
 _TEXT = [ord("\t"), ord("\n"), *range(ord(" "), ord("~") + 1)]
@@ -76,8 +78,14 @@ def generate(
 
     Raises:
         UserError: ``quantize`` or ``cuda_graphs`` is not possible on the model's device or with the
-            type of its weights.
+            type of its weights, a prompt has labels that the model was not trained with, the form
+            has more voices than the model's context holds, or the model's logits are NaN.
     """
+    if model.prompts is not None:
+        for prompt in prompts:
+            check_text(prompt, model.prompts)
+    if form is not None:
+        form.check_length(model.config.patch_length)
     sampling = sampling or Sampling()
     waiting: deque[GenerationRow] = deque()
     for number, prompt in zip(numbers or range(len(prompts)), prompts, strict=True):
@@ -113,6 +121,11 @@ def _generate_patch(decoder: Decoder, rows: Sequence[GenerationRow], sampling: S
     texts = [""] * len(rows)
     unfinished = [*range(len(rows))]  # rows whose patch has not ended
     logits = decoder.begin_patch()
+    if logits.isnan().any():
+        raise UserError(
+            "the model predicts NaN: its weights are damaged or its training diverged; take an "
+            "earlier checkpoint, or precision=32"
+        )
     for slot in range(PATCH_SIZE):
         allowed = [rows[i].piece.allowed(texts[i]) for i in unfinished]
         uniform = [noise[i][slot] for i in unfinished]

@@ -9,7 +9,7 @@ from enum import Enum
 import numpy as np
 import torch
 
-from notagen.generation import alignment
+from notagen.generation import alignment, header
 from notagen.generation.alignment import first_deviation, repaired
 from notagen.generation.constraints import Form, StreamMarks
 from notagen.generation.sampling import Sampling, patch_noise
@@ -43,7 +43,8 @@ class PartialPiece:
     Args:
         prompt: the beginning of the piece, as in :func:`notagen.patches.encode_prompt`.
         form: constraints on the rest.
-        ordered_voices: allow only the voices of the header, each once a line and in order.
+        readable: allow only a header by the grammar, and of its voices each once a line and in
+            order.
 
     Attributes:
         header: finished header lines, without line ends.
@@ -53,11 +54,9 @@ class PartialPiece:
         prompt_line: the part of the unfinished line that the prompt holds.
     """
 
-    def __init__(
-        self, prompt: str, form: Form | None = None, *, ordered_voices: bool = True
-    ) -> None:
+    def __init__(self, prompt: str, form: Form | None = None, *, readable: bool = True) -> None:
         self.form = form or Form()
-        self.ordered_voices = ordered_voices
+        self.readable = readable
         self.header: list[str] = []
         self.voices: tuple[str, ...] = ("1",)  # ABC's name for the voice of a tune without V:
         self.marks = StreamMarks(self.form.bars)
@@ -106,11 +105,21 @@ class PartialPiece:
         if line.endswith("\n"):
             return _END
         if not (line.startswith("[") or self.marks.begun):
-            return self.form.allowed(self.header, line)
+            return self._allowed_in_header(line)
         mark = self.marks.allowed(line)
-        if mark is not None or not self.ordered_voices:
+        if mark is not None or not self.readable:
             return mark
         return alignment.allowed(line, written, self.voices, bar_ended=self.bar_ended)
+
+    def _allowed_in_header(self, line: str) -> str | None:
+        wanted = self.form.allowed(self.header, line)
+        if not self.readable:
+            return wanted
+        readable = header.allowed(self.header, line)
+        if wanted is None or readable is None:
+            return wanted or readable
+        # A form may ask for what the prompt's lines leave no place for in the grammar.
+        return "".join(character for character in wanted if character in readable) or wanted
 
     def append(self, text: str) -> None:
         """Add a finished patch, without starting a new line (see :meth:`close_line`)."""
@@ -216,7 +225,7 @@ class GenerationRow:
         max_patches: int,
     ) -> None:
         self.index = index
-        self.piece = PartialPiece(prompt, form, ordered_voices=sampling.align == "enforce")
+        self.piece = PartialPiece(prompt, form, readable=sampling.align == "enforce")
         self.sampling = sampling
         self.seed = seed
         self.max_patches = max_patches

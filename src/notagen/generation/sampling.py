@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from hashlib import blake2b
-from importlib.util import find_spec
 from struct import Struct
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
+from annotated_types import Interval
 
 from notagen.errors import UserError
 from notagen.patches import PATCH_SIZE, VOCABULARY
+from notagen.ranges import CountOrZero, Positive, PositiveFraction
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _WORDS = Struct(f"<{PATCH_SIZE}I")  # the 64 bytes of a blake2b digest
 
@@ -43,12 +44,12 @@ class Sampling:
         UserError: (a ValueError) a setting is out of range.
     """
 
-    top_k: int = 9
-    top_p: float = 0.9
-    temperature: float = 1.2
+    top_k: Annotated[int, Interval(ge=1, le=VOCABULARY)] = 9
+    top_p: PositiveFraction = 0.9
+    temperature: Positive = 1.2
     temperature_first: bool = False
     align: Align = "enforce"
-    max_resamples: int = 32
+    max_resamples: CountOrZero = 32
 
     def __post_init__(self) -> None:
         if not (1 <= self.top_k <= VOCABULARY and 0 < self.top_p <= 1 and self.temperature > 0):
@@ -69,9 +70,11 @@ class Sampling:
             logits: minus infinity forbids an id.
             uniform: a number in [0, 1) for each row, the only randomness.
         """
+        from notagen.model.decoding.decoder import has_numba  # torch, which settings do not need
+
         noise = np.asarray(uniform)
         options = self.top_k, self.top_p, self._powers
-        if logits.device.type == "cpu" and logits.dtype == torch.float32 and _has_numba():
+        if logits.device.type == "cpu" and str(logits.dtype) == "torch.float32" and has_numba():
             from notagen.generation import sampling_numba
 
             ids = sampling_numba.sample_rows(logits.contiguous().numpy(), noise, *options)
@@ -119,12 +122,6 @@ def sample_rows(
     ranks = (cumulative <= uniform[:, None] * cumulative[:, -1:]).sum(1)
     ids: npt.NDArray[np.int64] = top.indices.cpu().numpy()[np.arange(len(ranks)), ranks]
     return ids
-
-
-@cache
-def _has_numba() -> bool:
-    """Return True if numba is installed; cached, since every draw asks."""
-    return find_spec("numba") is not None
 
 
 def patch_noise(seed: int, piece: int, patch: int, attempt: int) -> tuple[float, ...]:

@@ -1,11 +1,12 @@
 """Sampling in machine code; `tests/generation` holds it to the reference in `sampling`."""
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from notagen.model.decoding.machine_code import compiled
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+
+@compiled()
 def sample_rows(
     logits: npt.NDArray[np.float32],
     uniform: npt.NDArray[np.float64],

@@ -1,24 +1,27 @@
-"""Saving of generated pieces as scores, with an index."""
+"""Saving of generated pieces as scores, with an index; earlier pieces of a folder stay."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from notagen import scores
-from notagen.atomic import replacing
-from notagen.errors import UserError
-from notagen.generation.engine import GeneratedPiece
-from notagen.generation.piece import FinishReason
+from notagen.atomic import open_lines, write
+from notagen.errors import ScoreError, UserError
 from notagen.notation import NotationError, Tune
 from notagen.notation.bars import is_resting
-from notagen.scores.audio import mp3, wav
-from notagen.scores.engrave import pdf, svg
 
-_INDEX = "index.jsonl"
+if TYPE_CHECKING:
+    from notagen.generation.engine import GeneratedPiece
+
+INDEX = "index.jsonl"
+"""File of a folder of pieces: a line for each that is finished, in that order."""
+
+_NAME = re.compile(r"piece-(\d+)")  # of a piece's files, and in the index
 _OPENED_FIRST = (".pdf", "-1.svg", ".musicxml", ".mid", ".abc")  # a page before a program
 
 
@@ -28,6 +31,8 @@ class Saved:
 
     Attributes:
         name: of its files, without suffix.
+        seed: of the run that generated it.
+        index: of the piece in that run; the same seed and index give the same piece again.
         finish_reason: value of its :class:`FinishReason`.
         bars: number of bars.
         aligned_bars: bars of equal duration in all voices.
@@ -40,6 +45,8 @@ class Saved:
     """
 
     name: str
+    seed: int
+    index: int
     finish_reason: str
     bars: int = 0
     aligned_bars: int = 0
@@ -53,6 +60,8 @@ class Saved:
     @property
     def is_complete(self) -> bool:
         """True if the piece has all its bars, is readable, and has no silent voice."""
+        from notagen.generation.piece import FinishReason
+
         return (
             self.finish_reason == FinishReason.COMPLETE.value
             and not self.problem
@@ -60,32 +69,43 @@ class Saved:
         )
 
 
-def save(piece: GeneratedPiece, folder: Path, formats: Sequence[str]) -> Saved:
-    """Write a piece in the given formats, and its text as generated.
+def save(
+    piece: GeneratedPiece, seed: int, folder: Path, number: int, formats: Sequence[str]
+) -> Saved:
+    """Write a piece in the given formats, and its text as generated, whole or not at all.
 
     Of a piece that cannot be read as a score only the text is written, and ``problem`` of the
-    result is the reason. Files of an earlier piece of the same number are removed.
+    result is the reason.
+
+    Args:
+        piece: the piece.
+        seed: that it was generated with.
+        folder: for its files.
+        number: of its files.
+        formats: file formats: ``abc``, ``musicxml``, ``midi``, ``svg``, ``pdf``, ``wav``, ``mp3``.
     """
-    name = f"piece-{piece.index + 1:03d}"
-    for earlier in (*folder.glob(f"{name}.*"), *folder.glob(f"{name}-*.svg")):
-        earlier.unlink()
-    (folder / f"{name}.txt").write_text(piece.text)
     stats = piece.stats
     saved = Saved(
-        name,
+        f"piece-{number:03d}",
+        seed,
+        piece.index,
         piece.finish_reason.value,
         resamples=stats.resamples,
         repairs=stats.repairs,
         sampled_patches=stats.sampled_patches,
         kept_patches=stats.kept_patches,
     )
+    contents = {".txt": piece.text.encode()}
     try:
         tune = Tune.parse(piece.text).complete_rests()
         sheet = _Sheet(tune)
-        for kind in formats:
-            _WRITERS[kind](sheet, folder / name)
-    except (NotationError, scores.ScoreError) as error:
+        rendered = [_RENDERERS[kind](sheet) for kind in formats]
+    except (NotationError, ScoreError) as error:
+        _write(contents, folder, saved.name)
         return replace(saved, problem=str(error))
+    for files in rendered:
+        contents |= files
+    _write(contents, folder, saved.name)
     return replace(
         saved,
         bars=len(tune.bars),
@@ -94,22 +114,42 @@ def save(piece: GeneratedPiece, folder: Path, formats: Sequence[str]) -> Saved:
     )
 
 
+def _write(contents: Mapping[str, bytes], folder: Path, name: str) -> None:
+    """Write a piece's files, by the ends of their names; none if one cannot be written."""
+    written: list[Path] = []
+    try:
+        for end, content in contents.items():
+            written.append(folder / f"{name}{end}")
+            write(written[-1], content)
+    except BaseException:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
+
+
 def check_formats(formats: Sequence[str]) -> None:
-    """Check that all formats are known.
+    """Check that there are formats, and all are known.
 
     Raises:
-        UserError: a format is unknown.
+        UserError: a format is unknown, or there is none.
     """
-    for kind in formats:
-        if kind not in _WRITERS:
-            raise UserError(f"format {kind} is unknown; choose from {', '.join(_WRITERS)}")
+    for kind in formats or ["[]"]:
+        if kind not in _RENDERERS:
+            raise UserError(f"format {kind} is unknown; choose from {', '.join(_RENDERERS)}")
 
 
-def write_index(saved: Sequence[Saved], folder: Path) -> None:
-    """Write ``index.jsonl``, one line per piece; as the last file, it marks the folder as whole."""
-    lines = "".join(json.dumps(asdict(piece)) + "\n" for piece in saved)
-    with replacing(folder / _INDEX) as unfinished:
-        unfinished.write_text(lines)
+def next_number(folder: Path) -> int:
+    """The number after those of all pieces that are in a folder or in its index."""
+    index = folder / INDEX
+    listed = index.read_text() if index.is_file() else ""
+    names = " ".join(path.name for path in folder.glob("piece-*"))
+    return 1 + max(map(int, _NAME.findall(f"{listed} {names}")), default=0)
+
+
+def add_to_index(saved: Saved, folder: Path) -> None:
+    """Append a line to ``index.jsonl``, after the piece's files: it marks them as whole."""
+    with open_lines(folder / INDEX) as index:
+        index.write(f"{json.dumps(asdict(saved))}\n".encode())
 
 
 def first_to_open(saved: Sequence[Saved], folder: Path) -> Path | None:
@@ -122,9 +162,13 @@ def first_to_open(saved: Sequence[Saved], folder: Path) -> Path | None:
 
 def summary(saved: Sequence[Saved]) -> Iterator[str]:
     """Summary lines: incomplete pieces with their reasons, then totals."""
+    from notagen.generation.piece import FinishReason
+
     for piece in saved:
         if not piece.is_complete:
-            reason = piece.problem or f"{piece.finish_reason}, {piece.silent_voices} silent voices"
+            reason = piece.problem or f"{piece.silent_voices} silent voices"
+            if piece.finish_reason != FinishReason.COMPLETE.value:
+                reason = f"{piece.finish_reason}; {reason}"
             yield f"{piece.name} is not complete: {reason}"
     yield f"complete pieces: {sum(piece.is_complete for piece in saved)} of {len(saved)}"
     bars = sum(piece.bars for piece in saved)
@@ -150,44 +194,59 @@ class _Sheet:
 
     @cached_property
     def pages(self) -> list[str]:
+        from notagen.scores.engrave import svg
+
         return svg(self.tune)
 
 
-def _write_abc(sheet: _Sheet, stem: Path) -> None:
-    stem.with_suffix(".abc").write_text(f"X:1\n{sheet.tune.to_standard()}")
+# music21 and verovio take seconds to start: each renderer imports what it needs.
 
 
-def _write_musicxml(sheet: _Sheet, stem: Path) -> None:
-    stem.with_suffix(".musicxml").write_text(scores.to_musicxml(sheet.tune))
+def _abc(sheet: _Sheet) -> dict[str, bytes]:
+    return {".abc": f"X:1\n{sheet.tune.to_standard()}".encode()}
 
 
-def _write_midi(sheet: _Sheet, stem: Path) -> None:
-    stem.with_suffix(".mid").write_bytes(scores.to_midi(sheet.tune))
+def _musicxml(sheet: _Sheet) -> dict[str, bytes]:
+    from notagen.scores import to_musicxml
+
+    return {".musicxml": to_musicxml(sheet.tune).encode()}
 
 
-def _write_svg(sheet: _Sheet, stem: Path) -> None:
-    for number, page in enumerate(sheet.pages, start=1):
-        stem.with_name(f"{stem.name}-{number}.svg").write_text(page)
+def _midi(sheet: _Sheet) -> dict[str, bytes]:
+    from notagen.scores import to_midi
+
+    return {".mid": to_midi(sheet.tune)}
 
 
-def _write_pdf(sheet: _Sheet, stem: Path) -> None:
-    stem.with_suffix(".pdf").write_bytes(pdf(sheet.pages))
+def _svg(sheet: _Sheet) -> dict[str, bytes]:
+    return {f"-{number}.svg": page.encode() for number, page in enumerate(sheet.pages, 1)}
 
 
-def _write_wav(sheet: _Sheet, stem: Path) -> None:
-    stem.with_suffix(".wav").write_bytes(wav(sheet.tune))
+def _pdf(sheet: _Sheet) -> dict[str, bytes]:
+    from notagen.scores.engrave import pdf
+
+    return {".pdf": pdf(sheet.pages)}
 
 
-def _write_mp3(sheet: _Sheet, stem: Path) -> None:
-    stem.with_suffix(".mp3").write_bytes(mp3(sheet.tune))
+def _wav(sheet: _Sheet) -> dict[str, bytes]:
+    from notagen.scores.audio import wav
+
+    return {".wav": wav(sheet.tune)}
 
 
-_WRITERS: dict[str, Callable[[_Sheet, Path], None]] = {
-    "abc": _write_abc,
-    "musicxml": _write_musicxml,
-    "midi": _write_midi,
-    "svg": _write_svg,
-    "pdf": _write_pdf,
-    "wav": _write_wav,
-    "mp3": _write_mp3,
+def _mp3(sheet: _Sheet) -> dict[str, bytes]:
+    from notagen.scores.audio import mp3
+
+    return {".mp3": mp3(sheet.tune)}
+
+
+_RENDERERS: dict[str, Callable[[_Sheet], dict[str, bytes]]] = {
+    "abc": _abc,
+    "musicxml": _musicxml,
+    "midi": _midi,
+    "svg": _svg,
+    "pdf": _pdf,
+    "wav": _wav,
+    "mp3": _mp3,
 }
+"""Contents of a score's files in each format, by the ends of their names."""

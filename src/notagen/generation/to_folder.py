@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -9,21 +10,22 @@ from typing import Literal, NamedTuple
 import torch
 from rich.progress import track
 
-from notagen.errors import UserError
+from notagen.atomic import locked
+from notagen.errors import Stopped, UserError
 from notagen.generation.constraints import Form
 from notagen.generation.engine import generate
 from notagen.generation.sampling import Sampling
-from notagen.generation.saving import Saved, save, write_index
+from notagen.generation.saving import INDEX, Saved, add_to_index, next_number, save
 from notagen.metrics.bits import likelihood
 from notagen.model import NotaGen
-from notagen.patches import encode
+from notagen.patches import Patches, encode
 
 
 class SavedPieces(NamedTuple):
     """Pieces in a folder.
 
     Attributes:
-        pieces: one entry per piece, as in ``index.jsonl``, by name.
+        pieces: one entry per piece, as in ``index.jsonl``, by number.
         bits_per_character: of the generated texts, by the model that generated them.
     """
 
@@ -44,7 +46,10 @@ def generate_to_folder(
     quantize: Literal["int8"] | None = None,
     cuda_graphs: bool = False,
 ) -> SavedPieces:
-    """Generate a piece per prompt, and save each as soon as it is complete.
+    """Generate a piece per prompt, and save each as soon as it ends.
+
+    Files of earlier pieces stay, and numbers go on from theirs. What ends the run early leaves all
+    finished pieces, each with its line in ``index.jsonl``.
 
     Args:
         model: weights in evaluation mode.
@@ -53,8 +58,12 @@ def generate_to_folder(
         formats: file formats, see :func:`notagen.generation.saving.save`.
         sampling, seed, batch_size, max_patches, form, quantize, cuda_graphs: as in
             :func:`notagen.generation.generate`.
+
+    Raises:
+        UserError: another process generates into the folder, or as in
+            :func:`notagen.generation.generate`.
+        Stopped: on Ctrl-C and SIGTERM; the message says what is kept.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     written = generate(
         model,
         prompts,
@@ -66,12 +75,22 @@ def generate_to_folder(
         quantize=quantize,
         cuda_graphs=cuda_graphs,
     )
-    saved, patches = [], []
-    for piece in track(written, "writing pieces", total=len(prompts)):
-        saved.append(save(piece, folder, formats))
-        patches.append(encode(piece.text)[: model.config.patch_length])
-    saved.sort(key=lambda piece: piece.name)  # pieces are yielded as they end
-    write_index(saved, folder)
+    saved: list[Saved] = []
+    patches: list[Patches] = []
+    with locked(folder / INDEX):
+        number = next_number(folder)
+        try:
+            for piece in track(written, "writing pieces", total=len(prompts)):
+                one = save(piece, seed, folder, number + piece.index, formats)
+                add_to_index(one, folder)
+                saved.append(one)
+                patches.append(encode(piece.text)[: model.config.patch_length])
+        except KeyboardInterrupt as interrupt:
+            raise Stopped(
+                f"stopped; {len(saved)} of {len(prompts)} pieces are finished, in {folder / INDEX}",
+                interrupt.number if isinstance(interrupt, Stopped) else signal.SIGINT,
+            ) from None
+    saved.sort(key=lambda piece: piece.index)  # pieces are yielded as they end
     return SavedPieces(saved, likelihood(model, patches).bits_per_character)
 
 

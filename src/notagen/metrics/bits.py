@@ -1,4 +1,4 @@
-"""Bits per character and loss, of batches and of lists of pieces.
+"""Bits per character and loss of lists of pieces.
 
 Shapes: T = packed patches, S = 16 characters of a patch.
 """
@@ -11,43 +11,14 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from notagen.model import NotaGen, predicted
 from notagen.patches import EOS, Patches
 
 
 def bits_per_character(nats: Tensor, characters: Tensor) -> Tensor:
-    """Convert a negative log-likelihood in nats; see :class:`BitsPerCharacter`."""
+    """A negative log-likelihood in nats as bits, per character of the text."""
     return (nats / characters / math.log(2)).float()
-
-
-class BitsPerCharacter(Metric):
-    """Negative log-likelihood of a text in bits, per character.
-
-    All predicted ids count in the sum, including the ends of patches and of the piece, but it is
-    divided by the number of characters of the text alone. So the metric can be compared between
-    any models of the same text.
-    """
-
-    higher_is_better = False
-    full_state_update = False
-    nats: Tensor
-    characters: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("nats", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("characters", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
-
-    def update(self, nll: Tensor, patches: Tensor) -> None:
-        """Add patches [T, S] and the negative log-likelihood of each of their ids, in nats."""
-        self.nats += nll.detach().sum(dtype=torch.float64)
-        self.characters += (patches > EOS).sum()  # PAD, BOS and EOS are the ids 0, 1 and 2
-
-    def compute(self) -> Tensor:
-        """Bits per character so far, a scalar."""
-        return bits_per_character(self.nats, self.characters)
 
 
 class Likelihood(NamedTuple):
@@ -55,7 +26,7 @@ class Likelihood(NamedTuple):
 
     Attributes:
         loss: mean negative log-likelihood of a predicted id, in nats.
-        bits_per_character: see :class:`notagen.metrics.bits.BitsPerCharacter`.
+        bits_per_character: see :func:`bits_per_character`.
         characters: number of characters of all pieces.
     """
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -70,8 +72,12 @@ def evaluate(
         held_out: pieces [n_i, 16] that the model was not trained on.
         train: pieces to fit the character model to.
         ngram_order: its context in characters.
+
+    Raises:
+        UserError: the loss is not finite.
     """
     found = likelihood(model, track(held_out, "reading held-out pieces"))
+    _check_finite(found, "these weights", len(held_out))
     counts = CharacterModel(ngram_order).fit(map(decode, train))
     count_bits = counts.bits_per_character(map(decode, held_out))
     return {
@@ -95,41 +101,72 @@ def find_stages(run: Path, names: Sequence[str]) -> list[Path]:
     return stages
 
 
-def evaluate_stage(stage: Path, settings: Mapping[str, Any]) -> StageGain:
-    """Evaluate a stage and the weights it started from on the stage's own validation pieces.
+class StagePieces(NamedTuple):
+    """Validation pieces of a stage, and what it was trained for: corpus, expression, prompts."""
+
+    pieces: list[Patches]
+    target: str
+
+
+def stage_pieces(stage: Path, settings: Mapping[str, Any]) -> StagePieces:
+    """Read the validation pieces of a stage.
 
     Args:
         stage: its folder in the run's folder, with the weights in ``model/``.
         settings: the configuration it was trained with, as plain values.
 
     Raises:
-        UserError: the settings lack something, or there is no such corpus.
+        UserError: the settings lack something, there is no such corpus, or it has no such piece.
     """
     prompted = bool(known_prompts(stage / "model"))
-    try:
+    with _needing(stage):
         data = settings["stage"]["data"]
-        pieces = validation_pieces(
-            storage.read(Path(data["path"]), "validation", data["where"]),
-            data["patch_length"],
-            prompted,
-        )
-        start = _start(stage.parent, settings)
+        rows = storage.read(Path(data["path"]), "validation", data["where"])
+        pieces = validation_pieces(rows, data["patch_length"], prompted)
         target = f"{settings['corpus']['name']}: {data['where'] or 'all'}"
-    except (KeyError, TypeError) as error:
+    if not pieces:
         raise UserError(
-            f"{stage / 'config.yaml'} is not what training wrote there ({error!r}); train the "
-            "stage again, or leave it out of stages="
-        ) from error
+            f"{stage.name} has no validation pieces ({target}); leave it out of stages="
+        )
+    return StagePieces(pieces, target + (", with prompts" if prompted else ""))
+
+
+def evaluate_stage(stage: Path, settings: Mapping[str, Any], own: StagePieces) -> StageGain:
+    """Evaluate a stage and the weights it started from on the stage's own validation pieces.
+
+    Args:
+        stage, settings: as for :func:`stage_pieces`.
+        own: what that gave.
+
+    Raises:
+        UserError: the settings lack something, or a loss is not finite.
+    """
+    pieces = own.pieces
+    with _needing(stage):
+        start = _start(stage.parent, settings)
     before = likelihood(start, pieces)
+    _check_finite(before, f"the weights before {stage.name}", len(pieces))
     after = likelihood(weights.load(str(stage / "model")), pieces)
+    _check_finite(after, str(stage / "model"), len(pieces))
     return StageGain(
         stage=stage.name,
-        target=target + (", with prompts" if prompted else ""),
+        target=own.target,
         pieces=len(pieces),
         characters=after.characters,
         before=_rounded(before),
         after=_rounded(after),
     )
+
+
+@contextmanager
+def _needing(stage: Path) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"{stage / 'config.yaml'} is not what training wrote there ({error!r}); train the "
+            "stage again, or leave it out of stages="
+        ) from error
 
 
 def _start(run: Path, settings: Mapping[str, Any]) -> NotaGen:
@@ -141,6 +178,14 @@ def _start(run: Path, settings: Mapping[str, Any]) -> NotaGen:
     torch.manual_seed(settings["seed"])  # as before training: the same random weights
     sizes = {field.name for field in fields(ModelConfig)} & settings["model"].keys()
     return NotaGen(ModelConfig(**{name: settings["model"][name] for name in sizes})).eval()
+
+
+def _check_finite(found: Likelihood, whose: str, pieces: int) -> None:
+    if not math.isfinite(found.loss):
+        raise UserError(
+            f"the loss of {whose} on {pieces} pieces is {found.loss}: the weights are damaged, or "
+            "training them has diverged"
+        )
 
 
 def _rounded(found: Likelihood) -> dict[str, float]:

@@ -1,7 +1,11 @@
 """Sizes of the model and of its LoRA adapters."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Interval, MinLen
+
+from notagen.ranges import Depth, Length, Positive, Rate, Width
 
 HEAD_SIZE = 64  # as in GPT-2 and BERT; the published checkpoints do not store it
 
@@ -25,11 +29,11 @@ class ModelConfig:
         ValueError: `hidden_size` is not a multiple of 64.
     """
 
-    patch_layers: int
-    char_layers: int
-    hidden_size: int
-    patch_length: int
-    dropout: float = 0.1
+    patch_layers: Depth
+    char_layers: Depth
+    hidden_size: Width
+    patch_length: Length
+    dropout: Rate = 0.1
     checkpointing: bool = False
 
     def __post_init__(self) -> None:
@@ -50,6 +54,6 @@ class LoRAConfig:
         levels: the adapted levels, ``patch``, ``char`` or both.
     """
 
-    rank: int
-    alpha: float
-    levels: tuple[Level, ...] = ("patch", "char")
+    rank: Annotated[int, Interval(ge=1, le=2**16)]
+    alpha: Positive
+    levels: Annotated[tuple[Level, ...], MinLen(1)] = ("patch", "char")

@@ -26,6 +26,8 @@ from notagen.model.gpt2 import Blocks, PackedAttention, dropout
 from notagen.model.hub import HubModel
 from notagen.model.patch_embedding import PatchEmbedding
 from notagen.patches import PAD, PATCH_SIZE, VOCABULARY
+from notagen.prompts import Prompt, known_prompts
+from notagen.ranges import Depth, Length, Rate, Width
 
 Piece = Tensor | np.ndarray[Any, Any]
 """Integer patches [n, S] of a piece, n >= 2: the first is given, the others are predicted."""
@@ -48,6 +50,7 @@ class NotaGen(
         super().__init__()
         self.config = config
         self.lora: LoRAConfig | None = None  # set by `adapt`
+        self.prompts: list[Prompt] | None = None  # of its training; None where it is not known
         self.patch_decoder = PatchDecoder(config)
         self.char_decoder = CharDecoder(config)
 
@@ -55,11 +58,11 @@ class NotaGen(
     def with_sizes(
         cls,
         *,
-        patch_layers: int,
-        char_layers: int,
-        hidden_size: int,
-        patch_length: int,
-        dropout: float = 0.1,
+        patch_layers: Depth,
+        char_layers: Depth,
+        hidden_size: Width,
+        patch_length: Length,
+        dropout: Rate = 0.1,
         checkpointing: bool = False,
     ) -> Self:
         """A model of these sizes with random weights.
@@ -81,6 +84,12 @@ class NotaGen(
                 checkpointing=checkpointing,
             )
         )
+
+    @classmethod
+    def _from_pretrained(cls, *, model_id: str, **options: Any) -> Self:
+        model = super()._from_pretrained(model_id=model_id, **options)
+        model.prompts = known_prompts(Path(model_id))
+        return model
 
     @property
     def sizes(self) -> dict[str, Any]:

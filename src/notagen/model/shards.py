@@ -1,14 +1,16 @@
-"""Sharded checkpoints of torch.distributed.checkpoint: refuse pickles that could run code."""
+"""Sharded checkpoints of torch.distributed.checkpoint: checked for pickles that run code, read."""
 
 from __future__ import annotations
 
 import io
 import pickle
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
-from torch.distributed.checkpoint.metadata import BytesStorageMetadata, Metadata
+
+if TYPE_CHECKING:
+    from torch.distributed.checkpoint.metadata import Metadata
 
 _METADATA: Final = ".metadata"
 _CHECKPOINT: Final = "torch.distributed.checkpoint"
@@ -58,8 +60,52 @@ def check(folder: Path) -> None:
         raise pickle.UnpicklingError(f"{folder} is damaged: {error}") from error
 
 
+def optimizers(folder: Path) -> list[dict[str, Any]]:
+    """State of each optimizer in a sharded folder, whole, for ``Optimizer.load_state_dict``.
+
+    Raises:
+        pickle.UnpicklingError: see :func:`check`.
+    """
+    from torch.distributed.checkpoint import filesystem, state_dict_loader
+    from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+
+    check(folder)
+    metadata = filesystem.FileSystemReader(folder).read_metadata()
+    flat: dict[str, Any] = {
+        name: torch.empty(entry.size, dtype=entry.properties.dtype)
+        if isinstance(entry, TensorStorageMetadata)
+        else None
+        for name, entry in metadata.state_dict_metadata.items()
+        if name.startswith("optimizer_")
+    }
+    state_dict_loader.load(flat, checkpoint_id=folder, no_dist=True)
+    states: dict[str, dict[str, dict[Any, dict[str, Any]]]] = {}
+    for name, value in flat.items():
+        optimizer, part, of, key = metadata.planner_data[name]  # of a weight, or a group's number
+        parts = states.setdefault(optimizer, {"state": {}, "param_groups": {}})
+        parts[part].setdefault(of, {})[key] = value
+    return [_numbered(**states[optimizer]) for optimizer in sorted(states)]
+
+
+def _numbered(
+    state: dict[str, dict[str, Any]], param_groups: dict[int, dict[str, Any]]
+) -> dict[str, Any]:
+    """Optimizer state by the numbers of weights, which shards know by their names."""
+    groups = [param_groups[number] for number in sorted(param_groups)]
+    names = [name for group in groups for name in group["params"]]
+    numbers = {name: number for number, name in enumerate(names)}
+    return {
+        "state": {numbers[name]: moments for name, moments in state.items()},
+        "param_groups": [
+            {**group, "params": [numbers[name] for name in group["params"]]} for group in groups
+        ],
+    }
+
+
 def _check_values(folder: Path, metadata: Metadata) -> None:
     """Read the values that are not tensors with ``weights_only``, which refuses classes."""
+    from torch.distributed.checkpoint.metadata import BytesStorageMetadata
+
     values = {
         name
         for name, entry in metadata.state_dict_metadata.items()

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from pickle import UnpicklingError
+from ssl import SSLError
 from typing import Any, Final
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
 
 import torch
-from huggingface_hub import hf_hub_download, list_repo_files
+from huggingface_hub import constants, hf_hub_download, list_repo_files
 from huggingface_hub.errors import (
     HfHubHTTPError,
     LocalEntryNotFoundError,
@@ -21,8 +26,6 @@ from huggingface_hub.errors import (
 )
 from safetensors import SafetensorError
 from torch import Tensor
-from torch.distributed.checkpoint import filesystem, state_dict_loader
-from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from notagen.atomic import replacing
 from notagen.errors import UserError
@@ -31,7 +34,10 @@ from notagen.model.notagen import NotaGen
 
 _HUB_FOLDER: Final = re.compile(r"[\w.-]+/[\w.-]+(?<!\.pth)(?<!\.ckpt)")
 _HUB_FILE: Final = re.compile(r"([\w.-]+/[\w.-]+)/(.+\.pth)")
-_SIZES: Final = ("patch_layers", "char_layers", "hidden_size", "patch_length")
+SIZES: Final = ("patch_layers", "char_layers", "hidden_size", "patch_length")
+
+_LARGEST: Final = 1 << 20  # of a size
+_PATIENCE: Final = 10  # seconds for the hub's first answer
 
 _META: Final = "meta.pt"  # Lightning's file in a sharded folder: everything but the tensors
 
@@ -52,6 +58,7 @@ def load(name: str) -> NotaGen:
         if path.is_file():
             return NotaGen.from_published(path)
         if (path / "config.json").is_file():
+            _check_sizes(path / "config.json")
             return NotaGen.from_pretrained(name)
         if not path.exists() and (file := _HUB_FILE.fullmatch(name)):
             return NotaGen.from_published(_download(*file.groups()))
@@ -77,16 +84,21 @@ def load_into(model: NotaGen, name: str, sizes: Mapping[str, Mapping[str, Any]])
     """
     other = load(name)
     found, wanted = asdict(other.config), asdict(model.config)
-    if any(found[key] != wanted[key] for key in _SIZES):
-        fitting = [
-            known
-            for known, size in sizes.items()
-            if all(size.get(key) == found[key] for key in _SIZES)
-        ]
-        listed = ", ".join(f"{key} {found[key]}" for key in _SIZES if found[key] != wanted[key])
-        choice = " or ".join(f"model={known}" for known in fitting) or "the sizes it has"
+    if any(found[key] != wanted[key] for key in SIZES):
+        listed = ", ".join(f"{key} {found[key]}" for key in SIZES if found[key] != wanted[key])
+        known = fitting(other, sizes)
+        choice = " or ".join(f"model={each}" for each in known) or "the sizes it has"
         raise UserError(f"{name} is of another size ({listed}); choose {choice}")
     model.load_state_dict(other.state_dict())
+
+
+def fitting(model: NotaGen, sizes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Names of those sizes that a model has."""
+    return [
+        name
+        for name, size in sizes.items()
+        if all(size.get(key) == getattr(model.config, key) for key in SIZES)
+    ]
 
 
 def save(model: NotaGen, out: Path) -> None:
@@ -143,7 +155,7 @@ def load_checkpoint(path: Path, kind: type[NotaGen] = NotaGen) -> NotaGen:
 def _download(repository: str, file: str) -> str:
     """Download a file of the hub; offline, or where it is up to date, use the cache."""
     try:
-        return hf_hub_download(repository, file)
+        return hf_hub_download(repository, file, local_files_only=not _hub_answers())
     except RemoteEntryNotFoundError:
         published = [name for name in list_repo_files(repository) if name.endswith(".pth")]
         choices = ", ".join(f"{repository}/{name}" for name in published) or "none"
@@ -162,6 +174,41 @@ def _download(repository: str, file: str) -> str:
         ) from error
     except HfHubHTTPError as error:
         raise UserError(f"the hub did not give {file} of {repository}: {error}") from error
+
+
+@cache
+def _hub_answers() -> bool:
+    """Ask once, since huggingface_hub repeats every request for most of a minute."""
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=_PATIENCE).close()
+    except HTTPError:  # an answer
+        return True
+    except URLError as error:
+        # Certificates are huggingface_hub's affair, which has its own.
+        return isinstance(error.reason, SSLError)
+    except OSError:
+        return False
+    return True
+
+
+def _check_sizes(file: Path) -> None:
+    """Check that ``config.json`` describes a NotaGen."""
+    try:
+        sizes = json.loads(file.read_text())
+    except ValueError:  # no JSON, or no text
+        sizes = None
+    if not isinstance(sizes, dict) or not all(_is_size(sizes.get(name)) for name in SIZES):
+        raise UserError(
+            f"cannot load weights from {file.parent}: it holds another model than a NotaGen, maybe "
+            f"an encoder of stage=m3: config.json has no whole numbers {', '.join(SIZES)}; give "
+            "the model/ folder of stage pretrain, posttrain, finetune or dpo"
+        )
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and 0 < value <= _LARGEST
 
 
 @contextmanager
@@ -201,6 +248,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def _whole_weights(folder: Path) -> dict[str, Tensor]:
     shards.check(folder)
     prefix = "state_dict."
+    # Half a second of imports that only sharded checkpoints need.
+    from torch.distributed.checkpoint import filesystem, state_dict_loader
+    from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+
     found = filesystem.FileSystemReader(folder).read_metadata().state_dict_metadata
     weights = {
         name: torch.empty(entry.size, dtype=entry.properties.dtype)

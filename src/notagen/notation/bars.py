@@ -11,11 +11,15 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Literal, NamedTuple, cast
 
+from notagen.errors import NotationError
+
 QUOTED = r'"[^"\n]*"'
 DECORATION = r"![^!\s]+!"
-FIELD = r"\[[A-Za-z]:[^\]\n]*\]"
-PITCH = r"(?P<accidental>\^+|_+|=)?(?P<letter>[A-Ga-g])(?P<octave>[,']*)"
-LENGTH = r"\d*(?:/+(?:[1-9]\d*)?)*"
+# Brackets hold no other of their kind, and numbers and signs are bounded: so that a text of open
+# brackets is read in linear time, and no number outgrows what can be computed and printed.
+FIELD = r"\[[A-Za-z]:[^][\n]*\]"
+PITCH = r"(?P<accidental>\^{1,3}|_{1,3}|=)?(?P<letter>[A-Ga-g])(?P<octave>[,']{0,9})"
+LENGTH = r"\d{0,4}(?:/{1,6}(?:[1-9]\d{0,2})?)?"
 # A quoted text without its quotes, such as Am7/G, C7(#9), Bbsus4.
 CHORD_SYMBOL = re.compile(
     r"(?P<root>[A-G][#b]?)"
@@ -33,12 +37,12 @@ TOKEN = re.compile(
     |(?P<note>{PITCH}(?P<length>{LENGTH}))
     |(?P<rest>[zxZX](?P<rest_length>{LENGTH}))
     |(?P<ending>\[\d[\d,.-]*)
-    |(?P<chord>\[(?P<notes>(?:{QUOTED}|{DECORATION}|[^\]"!|])*)\](?P<chord_length>{LENGTH}))
-    |(?P<grace>\{{(?P<ornament>[^}}]*)\}})
-    |(?P<tuplet>\((?P<p>[2-9])(?::(?P<q>\d*))?(?::(?P<r>\d*))?)
+    |(?P<chord>\[(?P<notes>(?:{QUOTED}|{DECORATION}|[^]["!|])*+)\](?P<chord_length>{LENGTH}))
+    |(?P<grace>\{{(?P<ornament>[^{{}}]*)\}})
+    |(?P<tuplet>\((?P<p>[2-9])(?::(?P<q>\d{{0,3}}))?(?::(?P<r>\d{{0,3}}))?)
     |(?P<slur>[()])
     |(?P<tie>-)
-    |(?P<broken><+|>+)
+    |(?P<broken><{{1,8}}(?!<)|>{{1,8}}(?!>))
     |(?P<overlay>&)
     |(?P<spacer>y\d*)
     |(?P<space>[\s`]+)
@@ -65,6 +69,7 @@ Kind = Literal[
     "other",  # not ABC
 ]
 
+_LENGTH = re.compile(LENGTH)
 _ONE = Fraction(1)
 _SOUNDING = re.compile(r"[A-WYa-wy]")  # all letters but x and z, in either case
 
@@ -212,7 +217,12 @@ def is_resting(text: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def note_length(text: str) -> Fraction:
-    """Parse a length as written after a note: ``""``, ``3``, ``/``, ``//``, ``3/2``, ``/4``."""
+    """Parse a length as written after a note: ``""``, ``3``, ``/``, ``//``, ``3/2``, ``/4``.
+
+    Raises NotationError (a ValueError) for anything else, and numbers of more than four digits.
+    """
+    if not _LENGTH.fullmatch(text):
+        raise NotationError(f"{text[:20]} is not the length of a note; write it as 3, / or 3/2")
     numerator, *divisors = text.split("/")
     length = Fraction(int(numerator or 1))
     for divisor in divisors:

@@ -16,12 +16,12 @@ _KEPT_FIELDS = "KLMQV"
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _DROPPED_DIRECTIVE = re.compile(r"%%(?!score)")
 _CURLY_QUOTES = dict.fromkeys(map(ord, "“”„‟″"), "'")  # would be " in ASCII and end a text early
-_BAR_NUMBER = re.compile(r"\s*%\s*\d+\s*$")
+_BAR_NUMBER = re.compile(r"(?<!\s)\s*+%\s*+\d++\s*+$")
 _QUOTED = re.compile(QUOTED)
 _BARLINE = re.compile(r"\||::")
 _RUN = re.compile(r"([^A-Za-z0-9])\1+")  # "dim____" becomes "dim_"
 # Score line breaks: `$` anywhere outside quotes, and at the end of a line `\` or ` !` (ABC 2.0).
-_LINE_BREAK = re.compile(rf"({QUOTED})|\s*(?:\$|(?:\\|(?<=\s)!)\s*$)")
+_LINE_BREAK = re.compile(rf"({QUOTED})|(?<!\s)\s*+(?:\$|(?:\\|(?<=\s)!)\s*$)")
 # +trill+ and +p+ (ABC 2.0); a chord such as +CEG+ (ABC 1.6) is no decoration.
 _PLUS_DECORATION = re.compile(r"\+([a-z][a-z.<>()]{2,}|[mfps]+)\+")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from notagen.errors import NotationError
@@ -15,16 +15,16 @@ HEADER_FIELD = re.compile(r"[A-Za-z]:")
 BODY_FIELD = re.compile(r"[I-Wmrsw]:|[XZ]:(?![|:])")  # A: and the like are music: A:|
 _INLINE = "IKLMPQ"  # body fields kept as inline fields; the others hold no music
 STREAM_MARK_START = "[r:"
-STREAM_MARK = re.compile(r"\[r:(\d+)/(\d+)\]")  # see stream_mark
+STREAM_MARK = re.compile(r"\[r:(\d{1,6})/(\d{1,6})\]")  # see stream_mark
 
-_VOICE_FIELD = re.compile(r"V:\s*(\S+)[ \t]*(.*)")  # V:1 treble nm="Violin"
-_INLINE_VOICE = re.compile(r"\[V:\s*([^\]\s]+)[^\]]*\]")  # [V:1] or [V:1 clef=bass]
+_VOICE_FIELD = re.compile(r"V:\s*([^][\s]+)[ \t]*(.*)")  # V:1 treble nm="Violin"
+_INLINE_VOICE = re.compile(r"\[V:\s*+([^][\s]++)[^][]*+\]")  # [V:1] or [V:1 clef=bass]
 # Quoted text is matched first and kept, so that its `%` is no comment; `\` at the end of a line
 # only joins it to the next.
-_COMMENT = re.compile(rf"({QUOTED})|(?<!\\)%.*|\\$")
+_COMMENT = re.compile(rf"({QUOTED})|(?<!\\)%.*|\\+$")
 # | || |] [| [|] |: :| :: ::: :||: .| and :] (an old form of :|)
 _BARLINE = r"\.?(?::*\[?\|[|\]]*:*|::+|:\])"
-_ENDING = r"\d+(?:[,-]\d+)*"  # 1 or 1,3 or 1-3
+_ENDING = r"\d{1,2}(?:[,-]\d{1,2}){0,9}(?!\d)"  # 1 or 1,3 or 1-3
 # Barlines outside quotes, decorations and fields: `"a|b" !a|b! [r:a|b]` are matched whole, before.
 _CUT = re.compile(
     rf"""{QUOTED}|{DECORATION}|{FIELD}
@@ -39,14 +39,17 @@ _CUT = re.compile(
 # possessive (++, *+): with backtracking, a line that fails would be tried in exponentially many
 # divisions; the alternatives exclude each other, so that nothing is lost.
 _PLAIN_BAR = re.compile(
-    rf"""\[V:([^\]\s]+)\](?!\s*[ZX]\d)
+    rf"""\[V:([^][\s]+)\](?!\s*[ZX]\d)
     ((?:[.~\s]++|{QUOTED}|{DECORATION}|{FIELD})*+
     (?:[^|:"!\[.]++|\[(?![A-Za-z]:|\|)|[.:](?![|:\[\]])|{QUOTED}|{DECORATION}|{FIELD})++)
     (\||{_BARLINE}(?:{_ENDING})?)(?=\[V:|$)""",
     re.VERBOSE,
 )
-_NO_MUSIC = re.compile(rf"(?:{QUOTED}|{DECORATION}|{FIELD}|[.~\s])*")
-_LINE_BREAK = re.compile(r"\s*\n\s*")
+_NO_MUSIC = re.compile(rf"(?:{QUOTED}|{DECORATION}|{FIELD}|[.~\s])*+")
+_LINE_BREAK = re.compile(r"(?<!\s)[^\S\n]*+\n\s*+")
+_MAX_LINE = 50_000  # characters of a line of music
+_MAX_BARS = 20_000
+_MAX_VOICES = 256
 _LONG_REST = re.compile(r"([ZX])(\d{1,3})")
 
 
@@ -66,14 +69,35 @@ def stream_mark(index: int, n_following: int) -> str:
 def parse_tune(text: str) -> tuple[tuple[str, ...], Bars]:
     """Parse header lines and bars; see :meth:`notagen.notation.Tune.parse`."""
     lines = [_Line(i, line.rstrip("\r")) for i, line in enumerate(text.split("\n"), start=1)]
+    for number, line in lines:
+        if len(line) > _MAX_LINE:
+            raise NotationError(
+                f"line {number}: {len(line)} characters are more than the {_MAX_LINE} of the "
+                "longest line of music; break it at a barline"
+            )
     start = _body_start(lines)
     header = [line.text for line in lines[:start] if line.text.strip()]
     body = [_Line(n, line) for n, raw in lines[start:] if (line := _uncommented(raw))]
     if not body:
         raise NotationError("the text holds no music, only a header")
+    if len(declared_voices(header)) > _MAX_VOICES:
+        raise NotationError(f"the header declares more than {_MAX_VOICES} voices")
     if _is_interleaved(body):
-        return tuple(header), _interleaved(body, declared_voices(header))
-    return _standard(header, body)
+        bars = _interleaved(body, declared_voices(header))
+    else:
+        header, bars = _standard(header, body)
+    _check_beginnings(bars)
+    return tuple(header), bars
+
+
+def _check_beginnings(bars: Bars) -> None:
+    """Check that no bar begins as an ending does behind a barline, or a field on a line."""
+    for number, voices in enumerate(bars, start=1):
+        for voice, bar in voices.items():
+            if bar.text[:1].isdigit() or bar.text[1:2] == ":":
+                raise NotationError(
+                    f"bar {number} of voice {voice} starts with {bar.text[:9]!r}, which is no music"
+                )
 
 
 def declared_voices(header: Iterable[str]) -> tuple[str, ...]:
@@ -87,39 +111,53 @@ def split_bars(music: str) -> list[Bar]:
 
     Barlines with only blanks between them are one barline. Text without a note or rest before
     the first barline belongs to the first bar, and after the last barline to the last.
+    Raises NotationError (a ValueError) for more than 20,000 bars.
     """
     bars: list[Bar] = []
-    left = ""  # barlines before the first note, `|:` for instance
-    prefix = ""  # text before the first note, `[K:F]` in `[K:F]|:C|`, put before that note
+    left: list[str] = []  # barlines before the first note, `|:` for instance
+    before: list[str] = []  # text before the first note, `[K:F]` in `[K:F]|:C|`, put before it
+    right: list[str] = []  # barlines after the last of `bars`
     start = 0
     for match in _CUT.finditer(music):
         if match["barline"] is None:
             continue
-        text = _trimmed(prefix + music[start : match.start()].lstrip())
+        text = _trimmed(music[start : match.start()])
         barline = match["barline"] + (match["ending"] or "")
         start = match.end()
         if not bars and not _has_music(text):
-            left += barline
-            prefix = text and text + " "
-        elif text or bars[-1].right[-1].isdigit():  # behind an ending's number a blank is a bar
-            bars += _unrolled(text, barline, "" if bars else left)
-            prefix = ""
+            left.append(barline)
+            before += [text] if text else []
+        elif text or right[-1][-1].isdigit():  # behind an ending's number a blank is a bar
+            _close(bars, right)
+            bars += _unrolled(" ".join([*before, text]), "".join(left))
+            if len(bars) > _MAX_BARS:
+                raise NotationError(f"a voice has more than {_MAX_BARS} bars; cut the piece")
+            left, before, right = [], [], [barline]
         else:
-            bars[-1] = bars[-1]._replace(right=bars[-1].right + barline)
-    tail = _trimmed(prefix + music[start:].lstrip())
+            right.append(barline)
+    _close(bars, right)
+    tail = " ".join([*before, *filter(None, [_trimmed(music[start:])])])
     if _has_music(tail):
-        bars += _unrolled(tail, "", "" if bars else left)
+        bars += _unrolled(tail, "".join(left))
+        bars[-1] = bars[-1]._replace(right="")
     elif bars and tail:
         bars[-1] = bars[-1]._replace(text=f"{bars[-1].text} {tail}")
     elif not bars and (tail or left):
-        bars.append(Bar(tail, left))
+        bars.append(Bar(tail, "".join(left)))
     return bars
+
+
+def _close(bars: list[Bar], right: Sequence[str]) -> None:
+    """Put the barlines ``right`` after the last bar."""
+    if bars:
+        bars[-1] = bars[-1]._replace(right="".join(right))
 
 
 def _body_start(lines: Sequence[_Line]) -> int:
     """Index of the first line of music, or of the ``V:`` line that opens its block."""
     field = HEADER_FIELD
     opener = None
+    declared: set[str] = set()
     for i, (_, line) in enumerate(lines):
         if not line.strip() or line.startswith("%"):
             continue
@@ -127,8 +165,10 @@ def _body_start(lines: Sequence[_Line]) -> int:
         if not field.match(line):
             interleaved = _INLINE_VOICE.match(line) or STREAM_MARK.match(line)
             return i if interleaved or opener is None else opener
-        if line.startswith("V:") and field is BODY_FIELD:
-            opener = i
+        if voice := _VOICE_FIELD.match(line):
+            if field is BODY_FIELD or voice[1] in declared:  # a header without K: has voices, too
+                opener = i
+            declared.add(voice[1])
         elif line.startswith("K:"):
             field = BODY_FIELD
     return len(lines)
@@ -151,15 +191,22 @@ def _is_interleaved(body: Sequence[_Line]) -> bool:
 
 def _interleaved(body: Sequence[_Line], declared: Sequence[str]) -> Bars:
     known = list(declared)
+    seen: set[str] = set()  # voices of earlier bars
     bars: list[dict[str, Bar]] = []
+    if len(body) > _MAX_BARS:
+        raise NotationError(f"the tune has more than {_MAX_BARS} bars; cut the piece")
     for number, text in body:
-        line = STREAM_MARK.sub("", text, count=1)
-        voices = _parse_plain_line(line) or _parse_line(number, line, bars)
+        mark = STREAM_MARK.match(text)
+        line = text[mark.end() :] if mark else text
+        voices = _parse_plain_line(line) or _parse_line(number, line, seen)
         for voice in voices:
             if voice not in known:
                 if declared:
                     raise NotationError(f"line {number}: no V:{voice} line declares voice {voice}")
                 known.append(voice)
+                if len(known) > _MAX_VOICES:
+                    raise NotationError(f"line {number}: there are more than {_MAX_VOICES} voices")
+        seen.update(voices)
         bars.append({voice: voices[voice] for voice in known if voice in voices})
     return tuple(bars)
 
@@ -175,7 +222,7 @@ def _parse_plain_line(line: str) -> dict[str, Bar] | None:
     return voices if matched == len(line) and len(voices) == line.count("[V:") else None
 
 
-def _parse_line(number: int, line: str, before: Sequence[Mapping[str, Bar]]) -> dict[str, Bar]:
+def _parse_line(number: int, line: str, seen: Collection[str]) -> dict[str, Bar]:
     outside, *parts = _INLINE_VOICE.split(line)
     if outside.strip() or not parts:
         raise NotationError(f"line {number}: expected a bar to start with [V:, found {line!r}")
@@ -183,8 +230,7 @@ def _parse_line(number: int, line: str, before: Sequence[Mapping[str, Bar]]) -> 
     for voice, music in zip(parts[::2], parts[1::2], strict=True):
         if voice in voices:
             raise NotationError(f"line {number}: voice {voice} stands twice in one bar")
-        first = not any(voice in earlier for earlier in before)
-        voices[voice] = _only_bar(music, number, voice, first=first)
+        voices[voice] = _only_bar(music, number, voice, first=voice not in seen)
     return voices
 
 
@@ -195,7 +241,7 @@ def _only_bar(music: str, number: int, voice: str, *, first: bool) -> Bar:
     return bars[0] if bars else Bar("", "")
 
 
-def _standard(header: Sequence[str], body: Sequence[_Line]) -> tuple[tuple[str, ...], Bars]:
+def _standard(header: Sequence[str], body: Sequence[_Line]) -> tuple[list[str], Bars]:
     kept = list(header)
     voice = next(iter(declared_voices(header)), "1")
     music: dict[str, list[str]] = {name: [] for name in declared_voices(header)}
@@ -216,12 +262,17 @@ def _standard(header: Sequence[str], body: Sequence[_Line]) -> tuple[tuple[str, 
             music.setdefault(voice, []).append(before)
             for voice, part in zip(parts[::2], parts[1::2], strict=True):
                 music.setdefault(voice, []).append(part)
-    voices = {name: split_bars("\n".join(lines)) for name, lines in music.items()}
+    if declared := declared_voices(kept):  # all or none
+        kept += [f"V:{name}" for name in music if name not in declared]
+    if len(music) > _MAX_VOICES:
+        raise NotationError(f"there are more than {_MAX_VOICES} voices")
+    ordered = dict.fromkeys((*declared_voices(kept), *music))
+    voices = {name: split_bars("\n".join(music.get(name, []))) for name in ordered}
     count = max(map(len, voices.values()))
     if count == 0:
         raise NotationError("the text holds no music, only a header")
     bars = ({v: own[i] for v, own in voices.items() if i < len(own)} for i in range(count))
-    return tuple(kept), tuple(bars)
+    return kept, tuple(bars)
 
 
 def _trimmed(text: str) -> str:
@@ -232,11 +283,10 @@ def _has_music(text: str) -> bool:
     return not _NO_MUSIC.fullmatch(text)
 
 
-def _unrolled(text: str, barline: str, left: str) -> list[Bar]:
-    """Expand a rest of several bars: ``Z4`` becomes four bars ``Z``."""
+def _unrolled(text: str, left: str) -> list[Bar]:
+    """Expand a rest of several bars, after the barline ``left``: ``Z4`` becomes four bars ``Z``."""
     long_rest = _LONG_REST.fullmatch(text)
     if not long_rest or int(long_rest[2]) == 0:
-        return [Bar(text, barline, left)]
+        return [Bar(text, left=left)]
     letter, count = long_rest[1], int(long_rest[2])
-    rights = ["|"] * (count - 1) + [barline]
-    return [Bar(letter, right, "" if i else left) for i, right in enumerate(rights)]
+    return [Bar(letter, left=left), *[Bar(letter)] * (count - 1)]

@@ -30,7 +30,10 @@ from notagen.notation.keys import (
 _NOTE = re.compile(PITCH)
 # re.split by a group yields tokens at odd indices, the text between them (lengths, rests) at even
 # ones. A note without accidental comes first, since nearly all are.
-_TOKEN = re.compile(rf"([A-Ga-g][,']*|{QUOTED}|{DECORATION}|{FIELD}|&|(?:\^+|_+|=)[A-Ga-g][,']*)")
+_PLAIN_NOTE = "[A-Ga-g][,']{0,9}"
+_TOKEN = re.compile(
+    rf"({_PLAIN_NOTE}|{QUOTED}|{DECORATION}|{FIELD}|&|(?:\^{{1,3}}|_{{1,3}}|=){_PLAIN_NOTE})"
+)
 _CHANGING = re.compile(r"[\^_=\"&]|\[K:")  # a bar with none of these needs only its letters shifted
 # V:2 nm="Drums" clef=perc; `perc` inside quotes is a name. Its notes are drums, not pitches.
 _PERCUSSION = re.compile(r'V:\s*(\S+)\s(?:[^"]|"[^"]*")*?\bperc\b')

@@ -16,8 +16,8 @@ from notagen.notation.parser import declared_voices, parse_tune, stream_mark
 from notagen.notation.transpose import transpose
 
 _BARS_PER_LINE = 6  # of standard text
-_METRE = re.compile(r"\(?\d+(?:\+\d+)*\)?/[1-9]\d*")  # 3/4 or (2+3)/8
-UNIT_LENGTH = re.compile(r"[1-9]\d*(?:/[1-9]\d*)?")
+_METRE = re.compile(r"\(?\d{1,3}(?:\+\d{1,3}){0,15}\)?/[1-9]\d{0,2}")  # 3/4 or (2+3)/8
+UNIT_LENGTH = re.compile(r"[1-9]\d{0,2}(?:/[1-9]\d{0,2})?")
 
 
 class Alignment(NamedTuple):
@@ -123,7 +123,7 @@ class Tune:
         last = len(bars) - 1
         lines = (
             (stream_mark(i, last - i) if stream_marks else "")
-            + "".join(f"[V:{v}]{bar.left}{bar.text}{bar.right}" for v, bar in voices.items())
+            + "".join(f"[V:{voice}]{_printed(bar)}" for voice, bar in voices.items())
             for i, voices in enumerate(bars)
         )
         return "\n".join((*self.header, *lines)) + "\n"
@@ -170,6 +170,12 @@ class Tune:
         yield f"V:{voice}"
         for start in range(0, len(printed), _BARS_PER_LINE):
             yield " ".join(printed[start : start + _BARS_PER_LINE])
+
+
+def _printed(bar: Bar) -> str:
+    left, text, right = bar.left, bar.text, bar.right
+    # Behind these a blank, or they would be read as part of the barline: `.|`, `:|`, `[|`.
+    return f"{left}{text} {right}" if text.endswith((".", ":", "[")) else f"{left}{text}{right}"
 
 
 def _same_barlines(voices: Mapping[str, Bar]) -> bool:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import re
 from enum import IntEnum
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from unidecode import unidecode
 
 from notagen.notation import Tune
 from notagen.patches import BOS, EOS, PAD
@@ -31,8 +33,8 @@ class Task(IntEnum):
     MISPLACED = 2  # to be recognised as corrupted
 
 
-# One bar up to and including its barline: "[V:1]C2||D|]" is "[V:1]C2||" and "D|]".
-_BAR = re.compile(r".*?(?:\|:|::|:\||\[\||\|\||\|\]|\|)")
+# A bar ends with its barline: "[V:1]C2||D|]" is "[V:1]C2||" and "D|]".
+_BARLINE = re.compile(r"\|:|::|:\||\[\||\|\||\|\]|\|")
 _BODY_LINE = "[V:"
 
 
@@ -45,12 +47,12 @@ def normal_form(tune: Tune) -> str:
 def encode(text: str) -> BarPatches:
     """Bar patches of a text in :func:`normal_form`, with a start and an end patch.
 
+    Text becomes ASCII, as in the published encoder: ``"^Più f"`` is read as ``"^Piu f"``.
+
     Returns:
         uint8 [n, 64].
-
-    Raises:
-        ValueError: a character is not ASCII.
     """
+    text = unidecode(text)
     bars = [bar for line in text.splitlines(keepends=True) for bar in _split(line)]
     patches = np.full((len(bars) + 2, BAR_PATCH_SIZE), PAD, dtype=np.uint8)
     patches[0], patches[-1] = BOS, EOS
@@ -67,9 +69,10 @@ def _split(line: str) -> list[str]:
     Text after the last barline (the number of an ending) is dropped and the line end kept, as in
     the published encoder.
     """
-    bars = _BAR.findall(line) if line.startswith(_BODY_LINE) else []
-    if not bars:
+    ends = [match.end() for match in _BARLINE.finditer(line)] if line.startswith(_BODY_LINE) else []
+    if not ends:
         return [line]
+    bars = [line[start:end] for start, end in pairwise([0, *ends])]
     if line.endswith("\n"):
         bars[-1] += "\n"
     return bars

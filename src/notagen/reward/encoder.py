@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 from transformers import BertConfig, BertModel
 
+from notagen.errors import UserError
 from notagen.model import published
 from notagen.model.config import HEAD_SIZE
 from notagen.model.hub import HubModel
@@ -55,6 +56,9 @@ class EncoderConfig:
         dropout: probability in training, on embeddings, attention weights and residual branches.
         conv_radius: patches on each side that :class:`LocalConv` looks at; 0 for no convolution,
             as published.
+
+    Raises:
+        UserError: a size is below 1, or ``hidden_size`` is no multiple of 64.
     """
 
     layers: int
@@ -63,6 +67,16 @@ class EncoderConfig:
     patch_length: int
     dropout: float = 0.1
     conv_radius: int = 0
+
+    def __post_init__(self) -> None:
+        sizes = (self.layers, self.hidden_size, self.feature_size, self.patch_length)
+        if not all(isinstance(size, int) and size >= 1 for size in sizes):
+            raise UserError(f"sizes of an encoder are whole numbers from 1 on, not {sizes}")
+        if self.hidden_size % HEAD_SIZE:
+            raise UserError(
+                f"hidden_size must be a multiple of {HEAD_SIZE}, one head each, "
+                f"not {self.hidden_size}"
+            )
 
 
 class MusicEncoder(

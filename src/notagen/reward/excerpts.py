@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from datasets import Dataset
 
-from notagen.data.pieces import PieceDataset, draw_key, prompt_of
+from notagen.data.pieces import PieceDataset, draw_key, prompt_of, prompts_of
 from notagen.notation import Tune
 from notagen.reward.bar_patches import BarPatches, Task, encode, normal_form
 from notagen.reward.corruption import TRAINING_CORRUPTIONS
@@ -88,14 +89,27 @@ def _corrupt_some(excerpt: Tune, rng: np.random.Generator) -> Tune:
 
 def balanced(rows: Dataset) -> Dataset:
     """Repeat the rows of rarer kinds, so that a kind's share grows as the root of its size."""
-    kinds = [prompt_of(row) for row in rows.remove_columns("text")]
+    kinds = prompts_of(rows)
     sizes = Counter(kinds)
     largest = max(sizes.values())
     repeats = [round((largest / sizes[kind]) ** 0.5) for kind in kinds]
     return rows.select(np.repeat(np.arange(len(kinds)), repeats))
 
 
-def fixed_excerpts(rows: Dataset, patch_length: int) -> list[Excerpt]:
-    """Excerpts for validation, always the same, in the keys of the scores."""
-    pieces = EncoderPieces(rows, patch_length, "original", seed=0)
-    return [pieces[0, index] for index in range(len(rows))]
+class FixedExcerpts(Sequence[Excerpt]):
+    """Excerpts for validation, always the same, in the keys of the scores.
+
+    Each is encoded when it is asked for.
+
+    Args:
+        rows, patch_length: as in :class:`EncoderPieces`.
+    """
+
+    def __init__(self, rows: Dataset, patch_length: int) -> None:
+        self._pieces = EncoderPieces(rows, patch_length, "original", seed=0)
+
+    def __len__(self) -> int:
+        return len(self._pieces)
+
+    def __getitem__(self, index: int) -> Excerpt:  # type: ignore[override]  # no slices
+        return self._pieces[0, index]

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from notagen.atomic import replacing
 from notagen.errors import UserError
-from notagen.reward.encoder import MusicEncoder
+from notagen.model.weights import fingerprint
+from notagen.reward.encoder import EncoderConfig, MusicEncoder
 
 
 class Encoder(Protocol):
@@ -46,7 +49,7 @@ def load(name: str | Path) -> MusicEncoder:
         if (path / "config.json").is_file():
             _check(path)
             return MusicEncoder.from_pretrained(path)
-    except (ValueError, OSError, RuntimeError, SafetensorError) as error:
+    except (ValueError, TypeError, OSError, RuntimeError, SafetensorError) as error:
         raise UserError(f"cannot load a music encoder from {name}: {error}") from error
     raise UserError(
         f"there is no music encoder at {name}; train one with `python -m notagen.train stage=m3`, "
@@ -56,9 +59,25 @@ def load(name: str | Path) -> MusicEncoder:
 
 def _check(folder: Path) -> None:
     sizes = json.loads((folder / "config.json").read_text())
-    if "feature_size" not in sizes:
+    wanted = [field.name for field in fields(EncoderConfig) if field.default is MISSING]
+    if not isinstance(sizes, dict) or any(name not in sizes for name in wanted):
         raise UserError(
-            f"{folder} holds another model, not a music encoder; give the model/ folder of stage=m3"
+            f"it holds another model, not a music encoder (its config.json lacks some of "
+            f"{', '.join(wanted)}); give the model/ folder of stage=m3"
+        )
+
+
+def check(name: str, encoder: Encoder, text: str) -> None:
+    """Encode one piece, before any work that ends in encoding.
+
+    Raises:
+        UserError: what comes is not one finite vector; the message begins with ``name``.
+    """
+    features = encoder.encode([text])
+    if features.ndim != 2 or len(features) != 1 or not bool(features.isfinite().all()):
+        raise UserError(
+            f"{name} encodes one piece as {tuple(features.shape)} features, or as some that are "
+            "not finite; an encoder gives finite [texts, features], and damaged weights do not"
         )
 
 
@@ -75,8 +94,9 @@ class Features:
 
     def __init__(self, encoder: Encoder, folder: str | Path) -> None:
         self.encoder = encoder
-        fingerprint = getattr(encoder, "fingerprint", None)
-        self.folder = None if fingerprint is None else Path(folder) / fingerprint()[:16]
+        named = getattr(encoder, "fingerprint", None)
+        self.name = None if named is None else str(named())
+        self.folder = None if self.name is None else Path(folder) / self.name[:16]
         self.known: dict[str, Tensor] = {}  # SHA-256 of a text -> features [d]
         self.read: set[Path] = set()
 
@@ -93,18 +113,37 @@ class Features:
         return torch.stack([self.known[key] for key in keys])
 
     def _read(self, folder: Path) -> None:
-        """Load the files that other processes have added."""
+        """Load the files that other processes have added; remove those that are damaged."""
         for path in set(folder.glob("*.safetensors")) - self.read:
-            self.known |= load_file(path)
+            features = self._intact(path)
+            if features is None:
+                print(f"{path} is damaged or of another encoder; its features are computed again")
+                path.unlink(missing_ok=True)
+                continue
+            self.known |= features
             self.read.add(path)
+
+    def _intact(self, path: Path) -> dict[str, Tensor] | None:
+        try:
+            with safe_open(path, framework="pt") as file:
+                features = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+                written = file.metadata()
+        except (SafetensorError, OSError, ValueError):
+            return None
+        return features if written == self._written(features) else None
 
     def _write(self, folder: Path, features: dict[str, Tensor]) -> None:
         self.known |= features
         path = folder / f"{uuid4().hex}.safetensors"
+        # safetensors refuses tensors that share memory, as the rows of one matrix do.
+        own = {key: feature.clone() for key, feature in features.items()}
         with replacing(path) as unfinished:
-            # safetensors refuses tensors that share memory, as the rows of one matrix do.
-            save_file({key: feature.clone() for key, feature in features.items()}, unfinished)
+            save_file(own, unfinished, self._written(own))
         self.read.add(path)
+
+    def _written(self, features: Mapping[str, Tensor]) -> dict[str, str]:
+        """What a file says of itself: its encoder, and a hash of its features."""
+        return {"encoder": str(self.name), "features": fingerprint(dict(sorted(features.items())))}
 
 
 def identity(encoder: Any) -> str | None:

@@ -6,15 +6,18 @@ Finding misplaced bars is added here: it teaches a small encoder the order of ba
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple, Self
+from typing import Annotated, Any, Final, NamedTuple, Self
 
 import torch
+from annotated_types import Interval
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import GPT2Config, GPT2Model
 
+from notagen.errors import UserError
 from notagen.model.config import HEAD_SIZE
 from notagen.patches import EOS, PAD, VOCABULARY
+from notagen.ranges import Count, Depth, Length, Rate, Width
 from notagen.reward.bar_patches import BAR_PATCH_SIZE, Task
 from notagen.reward.encoder import EncoderConfig, MusicEncoder
 
@@ -58,21 +61,28 @@ class M3(nn.Module):
         decoder_size: width of the char decoder, a multiple of 64.
         patches_per_step: patches to restore per step, drawn from the hidden ones: the char decoder
             takes most of the time.
+
+    Raises:
+        UserError: ``feature_size`` is above ``hidden_size``.
     """
 
     def __init__(
         self,
-        layers: int,
-        hidden_size: int,
-        feature_size: int,
-        patch_length: int,
-        dropout: float,
-        conv_radius: int,
-        decoder_layers: int,
-        decoder_size: int,
-        patches_per_step: int,
+        layers: Depth,
+        hidden_size: Width,
+        feature_size: Annotated[int, Interval(ge=1, le=2**16)],
+        patch_length: Length,
+        dropout: Rate,
+        conv_radius: Annotated[int, Interval(ge=0, le=1000)],
+        decoder_layers: Depth,
+        decoder_size: Width,
+        patches_per_step: Count,
     ) -> None:
         super().__init__()
+        if feature_size > hidden_size:  # found out about when the projection is fitted, otherwise
+            raise UserError(
+                f"feature_size={feature_size} is above hidden_size={hidden_size}; choose less"
+            )
         self.encoder = MusicEncoder(
             EncoderConfig(layers, hidden_size, feature_size, patch_length, dropout, conv_radius)
         )

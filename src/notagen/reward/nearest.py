@@ -44,7 +44,7 @@ def _features(encoder: Encoder, rows: Dataset) -> Tensor:
     return torch.cat(
         [
             encoder.encode(texts[start : start + _BATCH])
-            for start in track(starts, "listening to pieces")
+            for start in track(starts, "encoding pieces")
         ]
     )
 

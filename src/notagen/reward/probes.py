@@ -9,11 +9,12 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from datasets import Dataset
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import balanced_accuracy_score
+from sklearn.metrics import recall_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from notagen.data.pieces import collection_of, prompt_of
+from notagen.errors import UserError
 from notagen.notation import Tune
 from notagen.reward.corruption import Corruption, scatter_notes, shuffle_bars, shuffle_voices
 from notagen.reward.loading import Encoder
@@ -85,6 +86,33 @@ def probe(
     ]
 
 
+def check_labels(train: Dataset, validation: Dataset, columns: Sequence[str]) -> None:
+    """See that each column can be predicted, before any piece is encoded.
+
+    Raises:
+        UserError: a split is empty, or a column is unknown, has fewer than two labels to fit, or
+            none to test.
+    """
+    for name, rows in (("training", train), ("validation", validation)):
+        if len(rows) == 0:
+            raise UserError(f"the corpus has no {name} pieces, so there is nothing to probe")
+    for column in columns:
+        if column not in ("collection", *train.column_names):
+            raise UserError(
+                f"columns has {column}, which the corpus has not; choose from collection, "
+                f"{', '.join(name for name in train.column_names if name != 'text')}"
+            )
+        fitted, tested = (
+            {_label(row, column) for row in rows.remove_columns("text")} - {""}
+            for rows in (train, validation)
+        )
+        if len(fitted) < 2 or not tested:
+            raise UserError(
+                f"column {column} has {len(fitted)} labels to fit and {len(tested)} to test, which "
+                "is too few; leave it out of columns"
+            )
+
+
 def label_probe(
     encoder: Encoder, train: Dataset, validation: Dataset, column: str, max_per_label: int
 ) -> LabelProbe:
@@ -104,7 +132,9 @@ def label_probe(
         pieces=len(scored),
         classes=len({label for _, label in fitted}),
         accuracy=float(np.mean(predictions == np.array(truth))),
-        balanced_accuracy=float(balanced_accuracy_score(truth, predictions)),
+        balanced_accuracy=float(
+            recall_score(truth, predictions, labels=sorted(set(truth)), average="macro")
+        ),
         majority=float(np.mean([label == majority for label in truth])),
     )
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from notagen.errors import UserError
 from notagen.reward.bar_patches import BarPatches
 from notagen.reward.encoder import MusicEncoder
 
@@ -34,6 +35,9 @@ def fit(
         corrupted: a corrupted version of each excerpt.
         kinds: the kind of each excerpt.
         shrinkage: weight of a multiple of the identity in the covariance, 0 to 1.
+
+    Raises:
+        UserError: the excerpts' vectors are too few or too equal for so little shrinkage.
     """
     vectors = torch.cat([encoder.means(real), encoder.means(corrupted)])
     names = [(kind, True) for kind in kinds] + [(kind, False) for kind in kinds]
@@ -73,6 +77,11 @@ def discriminative(
     covariance = (1 - shrinkage) * covariance
     covariance.diagonal().add_(shrinkage * spread)
     variances, axes = torch.linalg.eigh(covariance)
+    if not bool(variances[0] > variances[-1] * len(variances) * torch.finfo(variances.dtype).eps):
+        raise UserError(
+            f"the projection cannot be fitted to {len(vectors)} excerpts with "
+            f"shrinkage={shrinkage}; resume=true with stage.module.shrinkage=0.3, or more data"
+        )
     whitening = axes * variances**-0.5  # whitening.T @ covariance @ whitening = identity
     between = shares[:, None] ** 0.5 * (means - origin) @ whitening
     directions = torch.linalg.svd(between, full_matrices=True).Vh[:size]

@@ -15,6 +15,7 @@ from notagen.scores.to_music21 import to_music21
 RATE = 22_050  # samples per second
 _HARMONICS = (1.0, 0.5, 0.3, 0.15, 0.1, 0.05)  # loudness of the fundamental and its overtones
 _ATTACK, _RELEASE, _FADE = 0.015, 0.12, 1.2  # seconds; the last is the time constant of a held note
+_MAX_NOTE = 12 * _FADE  # then a note has faded below one step of 16 bits
 _PEAK = 0.8
 _MAX_SECONDS = 1800  # an untrained model may write music that would fill the memory
 _KILOBITS = 64  # per second of MP3
@@ -30,7 +31,7 @@ def samples(tune: Tune) -> tuple[NDArray[np.float32], int]:
     """
     score = to_music21(tune).toSoundingPitch().stripTies()
     notes = [
-        (onset, min(entry["durationSeconds"], _MAX_SECONDS - onset), pitch.frequency)
+        (onset, min(entry["durationSeconds"], _MAX_NOTE, _MAX_SECONDS - onset), pitch.frequency)
         for entry in score.flatten().secondsMap
         for pitch in getattr(entry["element"], "pitches", ())
         if entry["durationSeconds"] > 0 and (onset := entry["offsetSeconds"]) < _MAX_SECONDS

@@ -90,7 +90,8 @@ def _plain(page: str) -> str:
     """Simplify verovio's SVG to elements that svglib and resvg draw as browsers do.
 
     The nested ``svg`` becomes a group in the page's coordinates. The note of a tempo mark is text
-    in a music font, which only browsers load from the page: it becomes an outline.
+    in a music font, which only browsers load from the page: it becomes an outline. A page's number
+    becomes one text, since svglib draws each part of it at the page's left edge.
     """
     ElementTree.register_namespace("", _SVG)
     ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
@@ -102,10 +103,25 @@ def _plain(page: str) -> str:
     drawing.tag = f"{{{_SVG}}}g"
     for group in root.iter(f"{{{_SVG}}}g"):
         for text in group.findall(f"{{{_SVG}}}text"):
+            placed = text.find(f"{{{_SVG}}}tspan[@x]")
+            if placed is not None:
+                _flatten(text, placed)
+                continue
             spans = [span for span in text.iter(f"{{{_SVG}}}tspan") if (span.text or "").strip()]
             if len(spans) > 1 and spans[0].get("font-family") == _MUSIC_FONT:
                 _outline(group, text, spans[0], spans[1:])
     return ElementTree.tostring(root, encoding="unicode")
+
+
+def _flatten(text: ElementTree.Element, placed: ElementTree.Element) -> None:
+    """Make a text of nested parts, of which ``placed`` has its place, a plain one."""
+    parts = [span for span in placed.iter(f"{{{_SVG}}}tspan") if not len(span)]
+    words = "".join(span.text or "" for span in parts)
+    place = {name: placed.get(name, "") for name in ("x", "y", "text-anchor")}
+    size = parts[0].get("font-size", "") if parts else ""
+    text.clear()
+    text.attrib.update(place | {"font-size": size})
+    text.text = words
 
 
 def _outline(

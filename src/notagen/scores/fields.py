@@ -15,9 +15,11 @@ from notagen.scores.marks import CLEFS, MODES
 # treble, clef=bass, treble-8, alto1+15
 _CLEF = re.compile(r"(?:clef=)?(?P<name>[a-z]+\d?)(?P<octave>[-+](?:8|15))?")
 # 1/4=100, also behind words: "Allegro" 3/8 = 66.5
-_TEMPO = re.compile(r"(?P<beat>[1-9]\d*/[1-9]\d*)\s*=\s*(?P<number>\d+(?:\.\d+)?)")
+_TEMPO = re.compile(
+    r"(?P<beat>[1-9]\d{0,2}/[1-9]\d{0,2})\s*+=\s*+(?P<number>\d{1,4}(?:\.\d{1,6})?)(?!\d)"
+)
 _MIN_TEMPO = 4  # quarters per minute; MIDI has no slower tempo
-_METER = re.compile(r"\d+(?:\+\d+)*/[1-9]\d*|C\|?")
+_METER = re.compile(r"\d{1,3}(?:\+\d{1,3}){0,15}/(?:1|2|4|8|16|32|64|128)|C\|?")
 _MAX_BEATS = 128  # music21 takes minutes over a bar of a thousand
 _METERS = {"C": "common", "C|": "cut"}  # music21's names for ABC's signs
 _CLEF_BY_NAME = {name: sign_and_line for sign_and_line, name in CLEFS.items()}
@@ -65,12 +67,16 @@ def parse_clef(name: str) -> clef.Clef | None:
 
 
 def parse_meter(text: str) -> meter.TimeSignature | None:
-    """The metre of an ``M:`` field; None for free metre and for more than 128 beats."""
+    """The metre of an ``M:`` field; None for free metre no beats, and more than 128."""
     text = text.replace("(", "").replace(")", "").strip()
     if not _METER.fullmatch(text):
         return None
     beats = [int(number) for number in text.partition("/")[0].split("+") if number.isdigit()]
-    return meter.TimeSignature(_METERS.get(text, text)) if sum(beats) <= _MAX_BEATS else None
+    return (
+        meter.TimeSignature(_METERS.get(text, text))
+        if sum(beats) <= _MAX_BEATS and 0 not in beats
+        else None
+    )
 
 
 def parse_unit(text: str) -> Fraction | None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TypeAlias
 
 from music21 import converter, stream
-from music21.exceptions21 import Music21Exception
 from music21.midi.translate import streamToMidiFile
 from music21.musicxml.m21ToXml import GeneralObjectExporter
 
@@ -25,7 +24,7 @@ _FIELD = re.compile(r"(?P<letter>[A-Za-z]):")
 _TUNE_START = re.compile(r"^X:", re.MULTILINE)
 _BLANK_LINE = re.compile(r"\n[ \t]*\n\s*")
 # `K:D % two sharps`: a comment behind a field
-_COMMENT = re.compile(r"^([A-Za-z]:[^%\n]*?)[ \t]*%.*$", re.MULTILINE)
+_COMMENT = re.compile(r"^([A-Za-z]:[^%\n]*+)%.*$", re.MULTILINE)
 _CONTINUATION = re.compile(r"V:|\[V:|%%")  # more of a tune after a blank line
 
 
@@ -55,10 +54,12 @@ def to_midi(tune: Tune) -> bytes:
 
 @contextmanager
 def _music21_errors(kind: str) -> Iterator[None]:
-    """Raise music21's errors as ScoreError."""
+    """Raise music21's errors, which may be of any type on unusual scores, as ScoreError."""
     try:
         yield
-    except Music21Exception as error:
+    except UserError:
+        raise
+    except Exception as error:
         raise ScoreError(f"this tune can't be written as {kind}: {error}") from error
 
 
@@ -157,6 +158,8 @@ def _in_measures(score: stream.Stream) -> stream.Score:
     for part in score.parts:
         if not part.hasMeasures():
             part.makeMeasures(inPlace=True)
+    if not any(part.hasMeasures() for part in score.parts):
+        raise ScoreError("it holds no bar of music.")
     return score
 
 
@@ -175,7 +178,9 @@ def split_tunes(text: str) -> Iterator[str]:
     or before the music of another voice. Words between tunes, and comments behind fields, are left
     out.
     """
-    text = _COMMENT.sub(r"\1", text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = _COMMENT.sub(
+        lambda match: match[1].rstrip(), text.replace("\r\n", "\n").replace("\r", "\n")
+    )
     starts = [match.start() for match in _TUNE_START.finditer(text)]
     if not starts:
         yield text
@@ -187,12 +192,14 @@ def split_tunes(text: str) -> Iterator[str]:
 
 def _without_words(text: str) -> str:
     """Drop the words that follow a tune after a blank line."""
-    tune, *sections = _BLANK_LINE.split(text)
+    first, *sections = _BLANK_LINE.split(text)
+    kept, with_key = [first], "\nK:" in first
     for section in sections:
-        if "\nK:" in tune and not _CONTINUATION.match(section):
+        if with_key and not _CONTINUATION.match(section):
             break
-        tune += f"\n{section}"
-    return tune
+        kept.append(section)
+        with_key = with_key or "\nK:" in f"\n{section}"
+    return "\n".join(kept)
 
 
 def _with_fields(shared: Sequence[str], tune: str) -> str:

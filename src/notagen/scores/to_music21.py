@@ -30,6 +30,7 @@ from notagen.notation.tune import Tune
 from notagen.scores.barlines import endings, put_barlines
 from notagen.scores.fields import key_signature, parse_clef, parse_meter, parse_tempo
 from notagen.scores.layers import STAFF_WIDE, is_note
+from notagen.scores.size import check_size
 from notagen.scores.to_music21_elements import make_duration
 from notagen.scores.to_music21_voice import TimedElement, VoiceToMusic21
 
@@ -37,7 +38,7 @@ _WHOLE = Fraction(4)  # quarters
 _MAX_BAR = 256  # quarters; an untrained model writes bars that fill pages with one tied note
 
 # `nm="Violin I"` or `clef=bass` in `V:1 treble nm="Violin I" clef=bass`
-_ATTRIBUTE = re.compile(r'(?P<name>[a-z-]+)=(?:"(?P<quoted>[^"]*)"|(?P<plain>\S+))')
+_ATTRIBUTE = re.compile(r'(?P<name>[a-z-]{1,20})=(?:"(?P<quoted>[^"]*)"|(?P<plain>\S+))')
 _TRANSPOSE = re.compile(r"[-+]?\d{1,2}")
 _SYMBOLS = {"[": "bracket", "{": "brace"}
 
@@ -72,11 +73,12 @@ def to_music21(tune: Tune) -> stream.Score:
     Raises:
         NotationError: (a ValueError) the header's metre or unit length can't be read.
         ScoreError: (a ValueError) a bar is longer than 256 quarters, a note has more than two
-            accidentals, or the text holds control characters.
+            accidentals, the text holds control characters, or it is longer than a score.
     """
     if CONTROL.search(tune.to_interleaved()):
         raise ScoreError("the text holds control characters; clean it first")
     tune = tune.complete_rests()
+    check_size(tune)
     plan, groups = staff_plan(tune)
     lines = [voice_line(tune, names[0]) for names in plan]
     key = header_key(tune.header) or Key(0, "")
@@ -287,6 +289,7 @@ def staff_plan(tune: Tune) -> tuple[list[tuple[str, ...]], list[Group]]:
     voices that the tune does not have are left out.
     """
     line = next((line for line in tune.header if line.startswith("%%score")), "")
+    voices = tune.voices
     staffs: list[tuple[str, ...]] = []
     groups: list[Group] = []
     opened: list[tuple[str, int]] = []  # open groups: symbol and first staff
@@ -307,12 +310,12 @@ def staff_plan(tune: Tune) -> tuple[list[tuple[str, ...]], list[Group]]:
                 groups.append(Group(symbol, first, len(staffs) - 1, first in joins))
         elif word == "|":
             joins.add(len(staffs) - 1)
-        elif word in tune.voices and sharing is not None:
+        elif word in voices and sharing is not None:
             sharing.append(word)
-        elif word in tune.voices:
+        elif word in voices:
             staffs.append((word,))
     named = {voice for staff in staffs for voice in staff}
-    staffs += [(voice,) for voice in tune.voices if voice not in named]
+    staffs += [(voice,) for voice in voices if voice not in named]
     return staffs, [group for group in groups if group.first < group.last]
 
 
@@ -324,19 +327,31 @@ def _plain(name: str) -> str:
 def join_ties(measures: Iterable[stream.Measure]) -> None:
     """End each tie of a staff at the note it reaches, whichever voice that note is in.
 
-    A tie of ABC stays in its voice, in a score it may end in another; a notation program that
-    finds no end for a tie draws it across the page.
+    A tie of ABC stays in its voice, in a score it may end in another. One that reaches no note of
+    its pitch is left out: a notation program that finds no end for a tie draws it across the page.
     """
+    begun: list[note.Note] = []
+    ended: set[int] = set()  # ids of notes whose tie reaches another
     waiting: dict[tuple[Fraction, str], note.Note] = {}  # by onset and pitch of the tie's end
     for onset, end, one in sorted(_notes(measures), key=lambda timed: timed[:2]):
         name = one.pitch.nameWithOctave
-        if waiting.pop((onset, name), None) is not None:
-            if one.tie is None:
-                one.tie = tie.Tie("stop")
-            elif one.tie.type == "start":
-                one.tie = tie.Tie("continue")
-        if one.tie is not None and one.tie.type in ("start", "continue"):
+        before = waiting.pop((onset, name), None)
+        goes_on = one.tie is not None and one.tie.type in ("start", "continue")
+        if before is not None:
+            ended.add(id(before))
+        one.tie = _tie(begins=goes_on, ends=before is not None)
+        if goes_on:
             waiting[end, name] = one
+            begun.append(one)
+    for one in begun:
+        if id(one) not in ended:
+            one.tie = _tie(begins=False, ends=one.tie.type == "continue")
+
+
+def _tie(*, begins: bool, ends: bool) -> tie.Tie | None:
+    if begins:
+        return tie.Tie("continue" if ends else "start")
+    return tie.Tie("stop") if ends else None
 
 
 def _notes(measures: Iterable[stream.Measure]) -> Iterator[tuple[Fraction, Fraction, note.Note]]:

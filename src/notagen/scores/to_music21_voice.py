@@ -42,6 +42,9 @@ _OPENING_SPANS = {opening: kind for kind, (opening, _) in SPANS.items()}
 _CLOSING_SPANS = {closing: kind for kind, (_, closing) in SPANS.items()}
 
 
+_MAX_SLURS = 8  # that begin at one note
+
+
 @dataclass(slots=True)
 class _Tuplet:
     """A tuplet with notes to come: ``actual`` in the time of ``normal``, ``remaining`` of them."""
@@ -184,7 +187,7 @@ class VoiceToMusic21:
                     self._open_tie(self._last)
             case "slur":
                 if token.text == "(":
-                    self._bar.n_slurs += 1
+                    self._bar.n_slurs = min(self._bar.n_slurs + 1, _MAX_SLURS)
                 else:
                     self._close_slur()
             case "tuplet":

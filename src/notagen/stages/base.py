@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from notagen.data.batches import Batch
 from notagen.model.weights import explaining, read_checkpoint
+from notagen.ranges import Seed
 
 MakeOptimizer = Callable[[Iterable[tuple[str, nn.Parameter]]], Optimizer]
 MakeSchedule = Callable[[Optimizer], LRScheduler]
@@ -45,7 +46,7 @@ class Stage(L.LightningModule):
         model: nn.Module,
         optimizer: MakeOptimizer | None = None,
         schedule: MakeSchedule | None = None,
-        seed: int = 0,
+        seed: Seed = 0,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["model", "optimizer", "schedule"], logger=False)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,17 +16,20 @@ from torch.utils.data import DataLoader
 
 from notagen.data import storage
 from notagen.data.batches import Batch, Pairs, PieceLoader, ShuffledBatches, pack
-from notagen.data.pieces import prompt_of, validation_pieces
+from notagen.data.pieces import FixedPieces, prompts_of
+from notagen.data.validation import fixed_loader, subset
 from notagen.dpo.iteration import Iteration
 from notagen.dpo.loss import LossName, Preference, preference_loss
 from notagen.dpo.pairs import Pair, PreferencePairs
-from notagen.dpo.tables import read_facts, read_rows, write_rows
+from notagen.dpo.ranks import on_first_rank
+from notagen.dpo.tables import kept, read_facts, read_rows, write_rows
 from notagen.errors import UserError
 from notagen.model import NotaGen, predicted
 from notagen.model.config import Level
 from notagen.model.weights import fingerprint
 from notagen.patches import Patches, encode
 from notagen.prompts import Prompt
+from notagen.ranges import Count, Length, Positive, PositiveOrZero, Seed
 from notagen.stages.base import MakeOptimizer, MakeSchedule
 from notagen.stages.language_model import LanguageModel
 
@@ -51,11 +55,11 @@ class DPO(LanguageModel):
         optimizer: MakeOptimizer | None = None,
         schedule: MakeSchedule | None = None,
         loss_type: LossName = "dpop",
-        beta: float = 0.1,
-        dpop_lambda: float = 10.0,
-        simpo_gamma: float = 1.0,
+        beta: Positive = 0.1,
+        dpop_lambda: PositiveOrZero = 10.0,
+        simpo_gamma: PositiveOrZero = 1.0,
         per_character: bool = False,
-        char_chunk: int | None = None,
+        char_chunk: Count | None = None,
         freeze: Level | None = None,
     ) -> None:
         super().__init__(model.eval(), optimizer, schedule, 0, char_chunk, freeze)
@@ -173,21 +177,23 @@ class DPOData(L.LightningDataModule):
     Args:
         iteration: what is done before training, and its folder.
         corpus: a prepared corpus, for the real pieces to validate on.
-        patch_length: the model's context, in patches; a longer piece counts up to there, for
-            policy and reference alike.
+        patch_length: the model's context, in patches; a longer piece counts up to there, for both
+            policy and reference.
         batch_size: pairs a step on each rank.
         seed: of the order of the pairs.
         where: which pieces of the corpus, as in pre-training.
+        validation_pieces: number of real pieces to validate on, at most; None for all.
     """
 
     def __init__(
         self,
         iteration: Iteration,
         corpus: str,
-        patch_length: int,
-        batch_size: int,
-        seed: int,
+        patch_length: Length,
+        batch_size: Count,
+        seed: Seed,
         where: str | None = None,
+        validation_pieces: Count | None = None,
     ) -> None:
         super().__init__()
         self.iteration = iteration
@@ -197,38 +203,38 @@ class DPOData(L.LightningDataModule):
         self.batch_size = batch_size
         self.seed = seed
         self.where = where
+        self.validation_pieces = validation_pieces
         self.pieces: dict[int, Patches] = {}
         self.policy_hash = ""
 
     @property
     def prompts(self) -> list[Prompt]:
-        """Prompts of the real training pieces; empty for a policy without prompts."""
-        return [prompt_of(row) for row in self._real("train")] if self.iteration.prompted else []
+        """Prompts that the policy knows; of one that takes any, those of the real pieces."""
+        known = self.iteration.known
+        return prompts_of(self._real("train")) if known is None else known
 
     def setup(self, stage: str | None = None) -> None:
         """Run the iteration up to training, and make the pairs; to validate, do neither.
 
         Raises:
-            UserError: see :meth:`Iteration.run`; or there are fewer pairs than a batch.
+            UserError: see :meth:`Iteration.run`; or there are fewer pairs than a batch; or a
+                resumed run has lost its pairs.
         """
         if stage not in ("fit", None):
             return
         assert self.trainer is not None
         policy = cast(DPO, self.trainer.lightning_module).model
-        resumed = self.trainer.ckpt_path is not None
-        if resumed and not (self.path / "preferences.parquet").is_file():
-            raise UserError(
-                f"{self.path} has a checkpoint and no preferences.parquet to go on with; remove "
-                "the folder, or name another run (run=NAME)"
-            )
-        self.iteration.run(policy, self.trainer)
-        if not resumed:
+        needed = self.batch_size * self.trainer.world_size
+        if self.trainer.ckpt_path is not None:
+            on_first_rank(self.trainer, self._check_begun)
+        else:
+            self.iteration.run(policy, self.trainer, needed)
             self.policy_hash = fingerprint(policy.state_dict())
-        rows = read_rows(self.path / "preferences.parquet")
+        rows = self.iteration.read_preferences()
         self.pieces = {row["number"]: encode(row["text"])[: self.patch_length] for row in rows}
         self.prompt_of_piece = {row["number"]: row["prompt"] for row in rows}
         self.pairs = PreferencePairs(rows)
-        if len(self.pairs) < self.batch_size * self.trainer.world_size:
+        if len(self.pairs) < needed:
             raise UserError(
                 f"{self.path} has {len(self.pairs)} pairs, fewer than one batch of "
                 f"{self.batch_size} on each of {self.trainer.world_size} ranks; sample more pieces "
@@ -245,16 +251,34 @@ class DPOData(L.LightningDataModule):
             UserError: a resumed run has lost them.
         """
         path = self.path / "reference.parquet"
-        if not path.is_file():
-            if resumed:
-                raise UserError(
-                    f"{path} is missing, and the policy is no longer what it was; remove "
-                    f"{self.path / 'checkpoints'} to train from the beginning"
-                )
+        if resumed:
+            with self._needed_to_resume():
+                return self._read_reference(path)
+        if kept(path, lambda: self._read_reference(path)) is None:
             return {}
-        if not resumed and read_facts(path) != self._reference_facts():
+        if read_facts(path) != self._reference_facts():
             return {}  # of other pieces or weights
-        return {row["number"]: row["log_prob"] for row in read_rows(path)}
+        return self._read_reference(path)
+
+    @staticmethod
+    def _read_reference(path: Path) -> dict[int, float]:
+        return {row["number"]: row["log_prob"] for row in read_rows(path, ("number", "log_prob"))}
+
+    def _check_begun(self) -> None:
+        """Check that training can continue with the pairs that it began with."""
+        self.iteration.check_settings()
+        with self._needed_to_resume():
+            self.iteration.read_preferences()
+
+    @contextmanager
+    def _needed_to_resume(self) -> Iterator[None]:
+        try:
+            yield
+        except UserError as error:
+            raise UserError(
+                f"{error}, and the policy is no longer what it was; remove "
+                f"{self.path / 'checkpoints'} to train from the beginning"
+            ) from error
 
     def keep_reference(self, log_probs: Mapping[int, float]) -> None:
         """Write the reference's log-probabilities, with hashes of pieces and weights."""
@@ -273,12 +297,13 @@ class DPOData(L.LightningDataModule):
         )
         return PieceLoader(self.pairs, batches, workers=0, collate=self._collate)
 
-    def val_dataloader(self) -> DataLoader[Patches]:
-        """Real music, always the same."""
-        held_out = validation_pieces(
-            self._real("validation"), self.patch_length, self.iteration.prompted
-        )
-        return DataLoader(held_out, batch_size=self.batch_size, collate_fn=pack)  # type: ignore[arg-type]
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Real music, always the same, dealt to the ranks."""
+        assert self.trainer is not None
+        rows = subset(self._real("validation"), self.validation_pieces)
+        pieces = FixedPieces(rows, self.patch_length, self.iteration.prompted)
+        ranks = self.trainer.global_rank, self.trainer.world_size
+        return fixed_loader(rows, pieces, self.patch_length, *ranks)
 
     def _collate(self, pairs: Sequence[Pair]) -> Pairs:
         numbers = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]

@@ -10,10 +10,12 @@ from torch import Tensor
 
 from notagen.data.batches import Batch
 from notagen.errors import UserError
-from notagen.metrics.bits import BitsPerCharacter, bits_per_character
+from notagen.metrics.bits import bits_per_character
+from notagen.metrics.bits_metric import BitsPerCharacter, MeanLoss
 from notagen.model import NotaGen, predicted, weights
 from notagen.model.config import Level
 from notagen.patches import EOS
+from notagen.ranges import Count, Seed
 from notagen.stages.base import MakeOptimizer, MakeSchedule, Stage
 from notagen.training.fsdp import BF16_MIXED, shard
 
@@ -40,8 +42,8 @@ class LanguageModel(Stage):
         model: NotaGen,
         optimizer: MakeOptimizer | None = None,
         schedule: MakeSchedule | None = None,
-        seed: int = 0,
-        char_chunk: int | None = None,
+        seed: Seed = 0,
+        char_chunk: Count | None = None,
         freeze: Level | None = None,
     ) -> None:
         super().__init__(model, optimizer, schedule, seed)
@@ -50,8 +52,8 @@ class LanguageModel(Stage):
         if freeze is not None:
             getattr(model, f"{freeze}_decoder").requires_grad_(False)
         self.char_chunk = char_chunk
-        self.validation_bits = BitsPerCharacter()
-        self.test_bits = BitsPerCharacter()
+        self.validation_loss, self.validation_bits = MeanLoss(), BitsPerCharacter()
+        self.test_loss, self.test_bits = MeanLoss(), BitsPerCharacter()
 
     def configure_model(self) -> None:
         """Shard the weights over the ranks where the strategy asks for it (FSDP2)."""
@@ -66,6 +68,8 @@ class LanguageModel(Stage):
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Mean negative log-likelihood of the characters of all ranks' batches, in nats.
+
+        Where batches are accumulated, a step takes the mean of their means.
 
         Ranks average their gradients, but some have more characters than others. So each divides
         its sum by the mean number of characters per rank, not by its own: the average is then the
@@ -86,11 +90,11 @@ class LanguageModel(Stage):
         Returns:
             float [patches, 16], the negative log-likelihood of each, in nats.
         """
-        return self._evaluate(batch, "val", self.validation_bits)
+        return self._evaluate(batch, "val", self.validation_loss, self.validation_bits)
 
     def test_step(self, batch: Batch, index: int) -> Tensor:
         """:meth:`validation_step` on the test split."""
-        return self._evaluate(batch, "test", self.test_bits)
+        return self._evaluate(batch, "test", self.test_loss, self.test_bits)
 
     def predict_step(self, batch: Batch, index: int) -> Tensor:
         """Log-probability of each piece of a batch, float64 [pieces], in nats."""
@@ -105,11 +109,12 @@ class LanguageModel(Stage):
         """Write the backbone of one of this stage's checkpoints; adapters are merged."""
         weights.save(weights.load_checkpoint(checkpoint, type(self.model)), out)
 
-    def _evaluate(self, batch: Batch, split: str, bits: BitsPerCharacter) -> Tensor:
+    def _evaluate(self, batch: Batch, split: str, loss: MeanLoss, bits: BitsPerCharacter) -> Tensor:
         nll: Tensor = self(batch)
-        n_predicted = predicted(batch.patches, batch.lengths.tolist()).sum()
-        bits.update(nll, batch.patches)
-        loss = nll.sum() / n_predicted
-        self.log(f"{split}/loss", loss, batch_size=int(n_predicted), sync_dist=True)
-        self.log(f"{split}/bits_per_character", bits, prog_bar=True)
+        counted = len(nll) if batch.counted else 0
+        n_predicted = predicted(batch.patches, batch.lengths.tolist())[:counted].sum()
+        loss.update(nll[:counted], n_predicted)
+        bits.update(nll[:counted], batch.patches[:counted])
+        self.log(f"{split}/loss", loss, batch_size=len(batch.lengths))
+        self.log(f"{split}/bits_per_character", bits, prog_bar=True, batch_size=len(batch.lengths))
         return nll

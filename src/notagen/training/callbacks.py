@@ -1,15 +1,17 @@
-"""Callbacks that log throughput, memory, gradient norm and per-collection loss."""
+"""Callbacks that log throughput, memory, gradients and per-collection loss; a progress bar."""
 
 from __future__ import annotations
 
 import resource
 import sys
 import time
-from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any, Final
 
 import lightning as L
 import torch
+import torch.distributed as dist
+from lightning.pytorch.callbacks import RichProgressBar
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 from torch.nn.utils import get_total_norm
@@ -19,6 +21,7 @@ from notagen.data.batches import Batch
 from notagen.metrics.bits import bits_per_character
 from notagen.model import predicted
 from notagen.patches import EOS
+from notagen.ranges import Count
 
 _GIB: Final = 2**30
 _RSS_UNIT: Final = 1 if sys.platform == "darwin" else 1024  # bytes
@@ -32,7 +35,7 @@ class Throughput(L.Callback):
     next batch.
     """
 
-    def __init__(self, every_n_steps: int) -> None:
+    def __init__(self, every_n_steps: Count) -> None:
         self.every_n_steps = every_n_steps
 
     def on_train_start(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
@@ -73,7 +76,7 @@ class PeakMemory(L.Callback):
     Of a GPU, what tensors took up on it; else, resident memory.
     """
 
-    def __init__(self, every_n_steps: int) -> None:
+    def __init__(self, every_n_steps: Count) -> None:
         self.every_n_steps = every_n_steps
 
     def on_train_batch_end(
@@ -94,7 +97,7 @@ def _peak(device: torch.device) -> int:
 class GradientNorm(L.Callback):
     """Logs ``train/gradient_norm``: of all gradients together, before they are clipped."""
 
-    def __init__(self, every_n_steps: int) -> None:
+    def __init__(self, every_n_steps: Count) -> None:
         self.every_n_steps = every_n_steps
 
     def on_before_optimizer_step(
@@ -118,7 +121,7 @@ class PerCollectionMetrics(L.Callback):
 
     def on_validation_start(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
         """Start counting."""
-        self.sums: defaultdict[str, Tensor] = defaultdict(lambda: torch.zeros(3).double())
+        self.sums: dict[str, Tensor] = {}
 
     def on_validation_batch_end(
         self,
@@ -129,24 +132,44 @@ class PerCollectionMetrics(L.Callback):
         index: int,
         dataloader_index: int = 0,
     ) -> None:
-        """Add each piece's likelihood to its collection."""
+        """Add the likelihood of the pieces to their collections."""
         if not isinstance(batch, Batch) or outputs is None or not batch.collections:
             return  # no likelihood of each piece, or no collections
-        lengths = batch.lengths.tolist()
-        n_predicted = predicted(batch.patches, lengths)
-        pieces = (each.split(lengths) for each in (outputs, n_predicted, batch.patches))
-        for nll, counted, patches, name in zip(*pieces, batch.collections, strict=True):
-            counts = nll.sum(), counted.sum(), (patches > EOS).sum()
-            self.sums[name] += torch.stack([count.double() for count in counts]).cpu()
+        if not batch.counted:
+            return
+        names = list(dict.fromkeys(batch.collections))
+        of_piece = torch.tensor([names.index(name) for name in batch.collections])
+        of_patch = of_piece.repeat_interleave(batch.lengths.cpu()).to(outputs.device)
+        counted = predicted(batch.patches, batch.lengths.tolist())
+        parts = outputs, counted, batch.patches > EOS
+        counts = torch.stack([part.sum(dim=1, dtype=torch.float64) for part in parts], dim=1)
+        sums = counts.new_zeros(len(names), 3).index_add_(0, of_patch, counts)
+        for name, own in zip(names, sums, strict=True):
+            self.sums[name] = self.sums[name] + own if name in self.sums else own
 
     def on_validation_epoch_end(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
-        """Log what was counted."""
-        if len(self.sums) < 2:
+        """Log what all ranks have counted."""
+        nothing = torch.zeros(3, dtype=torch.float64, device=stage.device)
+        names = _of_all_ranks(self.sums)
+        sums = torch.stack([self.sums.get(name, nothing) for name in names] or [nothing])
+        if dist.is_initialized():
+            dist.all_reduce(sums)
+        if len(names) < 2:
             return
-        for name, (nats, n_predicted, characters) in self.sums.items():
+        for name, (nats, n_predicted, characters) in zip(names, sums, strict=True):
             stage.log(f"val/{name}/loss", (nats / n_predicted).float(), rank_zero_only=True)
             bits = bits_per_character(nats, characters)
             stage.log(f"val/{name}/bits_per_character", bits, rank_zero_only=True)
+
+
+def _of_all_ranks(names: Iterable[str]) -> list[str]:
+    """All names that any rank has, in the same order on each."""
+    own = sorted(names)
+    if not dist.is_initialized():
+        return own
+    of_ranks: list[list[str]] = [[]] * dist.get_world_size()
+    dist.all_gather_object(of_ranks, own)
+    return sorted(set().union(*of_ranks))
 
 
 class PrintMetrics(L.Callback):
@@ -163,3 +186,10 @@ class PrintMetrics(L.Callback):
             if name in trainer.callback_metrics
         )
         print(f"step {trainer.global_step}/{trainer.max_steps}: {', '.join(numbers)}", flush=True)
+
+
+class ProgressBar(RichProgressBar):
+    """Lightning's, without a number of epochs: training counts steps."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return f"Epoch {current_epoch}".ljust(len(self.validation_description))

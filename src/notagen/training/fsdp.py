@@ -10,18 +10,24 @@ from typing import Any
 import torch
 from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.strategies.strategy import Strategy
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
 from torch.distributed.constants import default_pg_timeout
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
 from notagen.model.notagen import NotaGen
+from notagen.training.ranks import Patience, Rendezvous
 
 BF16_MIXED = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
 """Weights are sent and used in bfloat16, and kept, like sums of gradients, in float32."""
 
 
-class FullySharded(ModelParallelStrategy):
+class FullySharded(Rendezvous, ModelParallelStrategy):
     """Every rank holds a share of weights, gradients and optimizer state, and its own batches.
 
     Lightning's own takes a node for one data-parallel rank: with its defaults all devices of a
@@ -30,12 +36,14 @@ class FullySharded(ModelParallelStrategy):
     Args:
         save_distributed_checkpoint: write a checkpoint as a folder with one file per rank, for
             which no rank must hold the whole; else as the one file of other strategies.
-        timeout: how long a rank waits for another.
+        startup_timeout: seconds that a rank waits for others to start.
+        timeout: how long it waits for others in a step.
     """
 
     def __init__(
         self,
         save_distributed_checkpoint: bool = False,
+        startup_timeout: Patience = 60,
         timeout: timedelta | None = default_pg_timeout,
     ) -> None:
         super().__init__(
@@ -43,6 +51,7 @@ class FullySharded(ModelParallelStrategy):
             save_distributed_checkpoint=save_distributed_checkpoint,
             timeout=timeout,
         )
+        self.startup_timeout = startup_timeout
 
     def setup_environment(self) -> None:
         """Start the ranks' communication; the number of devices is known by now."""
@@ -73,6 +82,43 @@ class FullySharded(ModelParallelStrategy):
             unfinished.symlink_to(new.name)
             unfinished.replace(link)
             shutil.rmtree(old, ignore_errors=True)
+
+    def load_checkpoint(
+        self, checkpoint_path: str | Path, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Load weights and optimizer state, of shards or of a file of any strategy.
+
+        A file numbers the weights that are trained; Lightning's own takes these for numbers of all
+        weights of the model, and gives a weight the state of another.
+        """
+        path = Path(self.broadcast(checkpoint_path))
+        if path.is_dir():
+            return super().load_checkpoint(path, weights_only)
+        assert self.model is not None
+        contents: dict[str, Any] = torch.load(
+            path, mmap=True, map_location="cpu", weights_only=True
+        )
+        options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
+        set_model_state_dict(self.model, contents.pop("state_dict"), options=options)
+        for optimizer, state in zip(self.optimizers, contents["optimizer_states"], strict=True):
+            set_optimizer_state_dict(self.model, optimizer, _by_name(state), options=options)
+        return contents
+
+
+def _by_name(state: dict[str, Any]) -> dict[str, Any]:
+    """Optimizer state by the names of weights, as a stage with a ``model`` has them."""
+    groups = state["param_groups"]
+    names = {
+        number: f"model.{name}"
+        for group in groups
+        for number, name in zip(group["params"], group["param_names"], strict=True)
+    }
+    return {
+        "state": {names[number]: moments for number, moments in state["state"].items()},
+        "param_groups": [
+            {**group, "params": [names[number] for number in group["params"]]} for group in groups
+        ],
+    }
 
 
 def shard(model: NotaGen, mesh: DeviceMesh, precision: MixedPrecisionPolicy | None = None) -> None:

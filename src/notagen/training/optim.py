@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import torch
+from annotated_types import Interval
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.adamw import adamw
@@ -14,6 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from transformers import get_wsd_schedule
 
 from notagen.errors import UserError
+from notagen.ranges import Count, CountOrZero, Fraction, PositiveOrZero, Rate
 
 # Jordan's quintic, whose fixed cycle lies around 1: five steps bring singular values to 0.7-1.2.
 _QUINTIC: Final = (3.4445, -4.7750, 2.0315)
@@ -35,12 +37,12 @@ class Muon(Optimizer):
     def __init__(
         self,
         named_parameters: Iterable[tuple[str, nn.Parameter]],
-        lr: float,
-        adamw_lr: float,
-        momentum: float = 0.95,
-        betas: tuple[float, float] = (0.9, 0.95),
-        weight_decay: float = 0.01,
-        iterations: int = 5,
+        lr: PositiveOrZero,
+        adamw_lr: PositiveOrZero,
+        momentum: Rate = 0.95,
+        betas: tuple[Rate, Rate] = (0.9, 0.95),
+        weight_decay: PositiveOrZero = 0.01,
+        iterations: Annotated[int, Interval(ge=0, le=100)] = 5,
     ) -> None:
         matrices: list[tuple[str, nn.Parameter]] = []
         others: list[tuple[str, nn.Parameter]] = []
@@ -139,7 +141,10 @@ def orthogonalised(matrices: Tensor, iterations: int) -> Tensor:
 
 
 def warmup_stable_decay(
-    optimizer: Optimizer, num_warmup_steps: int, num_training_steps: int, decay_fraction: float
+    optimizer: Optimizer,
+    num_warmup_steps: CountOrZero,
+    num_training_steps: Count,
+    decay_fraction: Fraction,
 ) -> LRScheduler:
     """Warm-up, constant, then down to zero as 1 - sqrt(progress) (arXiv 2405.18392, section 3).
 

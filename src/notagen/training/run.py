@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import lightning as L
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from omegaconf import DictConfig
 from torch import nn
 
 from notagen.errors import UserError
 from notagen.model import NotaGen, weights
 from notagen.prompts import Prompt, save_known
-from notagen.training import checkpoints
+from notagen.training import checkpoints, resume
 
 
 class Exports(Protocol):
@@ -30,7 +32,7 @@ class Run:
 
     Attributes:
         out: folder of the stage.
-        start: name of the weights it starts from; None for random ones.
+        start: name of the weights it starts from; None for random ones, and where it resumes.
         checkpoint: the checkpoint it resumes; None for a new run.
         complete: whether its weights are there already.
     """
@@ -59,8 +61,9 @@ class Run:
             starts_from: folders beside ``out`` whose ``model/`` the stage may start from.
 
         Raises:
-            UserError: there is no such checkpoint, or one that would be replaced; or ``resume`` is
-                none of the three; or there are no weights to start from.
+            UserError: there is no such checkpoint, or a run, weights or a file of something else
+                that would be replaced; or ``resume`` is none of the three; or there are no weights
+                to start from.
         """
         if resume not in (True, False, "auto"):
             raise UserError(f"resume={resume} is not known; choose true, false or auto")
@@ -71,19 +74,22 @@ class Run:
             )
         if resume is False and last.exists():
             raise UserError(
-                f"{out} holds an earlier run; go on with it (resume=true) or name another "
-                "(run=NAME)"
+                f"{out} holds an earlier run; resume it (resume=true) or name another (run=NAME)"
             )
+        complete = resume == "auto" and (out / "model").is_dir()
+        if not last.exists() and not complete:
+            _check_unused(out)
+        starts = not last.exists() and not complete
         return cls(
             out=out,
-            start=init_from or _predecessor(out, starts_from),
+            start=init_from or _predecessor(out, starts_from) if starts else None,
             checkpoint=last if last.exists() else None,
-            complete=resume == "auto" and (out / "model").is_dir(),
+            complete=complete,
         )
 
     @property
     def source(self) -> str:
-        """Name of what the run goes on from, to be printed."""
+        """Name of what the run starts or resumes from, to be printed."""
         return str(self.checkpoint or self.start or "random weights")
 
     def load_start(self, model: nn.Module, sizes: Mapping[str, Mapping[str, Any]]) -> None:
@@ -98,11 +104,42 @@ class Run:
             raise UserError(f"a {type(model).__name__} starts afresh; leave out init_from=")
         weights.load_into(model, self.start, sizes)
 
-    def check(self, stage: L.LightningModule) -> None:
-        """See that a stage can go on from the checkpoint.
+    def check_settings(
+        self, begun: Mapping[str, Any], config: DictConfig, ranks: int, schedule: Any
+    ) -> None:
+        """See that the checkpoint can be resumed with a configuration, see :mod:`.resume`.
+
+        Args:
+            begun: the configuration it was begun with, as plain values.
+            config: the one to resume it with.
+            ranks: number of ranks to resume on.
+            schedule: as built from ``config``.
 
         Raises:
-            UserError: it is damaged, or of another model.
+            UserError: it cannot; or it is damaged; or it has more steps than are to be trained.
+        """
+        assert self.checkpoint is not None
+        contents = checkpoints.read(self.checkpoint)
+        step, last = contents["global_step"], config.trainer.max_steps
+        if step > last:
+            raise UserError(
+                f"{self.checkpoint} has {step} steps, more than stage.max_steps={last}; raise it, "
+                "or name another run (run=NAME)"
+            )
+        resume.check(
+            self.out,
+            begun,
+            config,
+            ranks=(checkpoints.ranks(contents), ranks),
+            step=step,
+            schedule=schedule,
+        )
+
+    def check(self, stage: L.LightningModule) -> None:
+        """See that a stage can resume from the checkpoint.
+
+        Raises:
+            UserError: it is of another model.
         """
         if self.checkpoint is not None:
             checkpoints.check(self.checkpoint, stage.state_dict())
@@ -131,13 +168,51 @@ class Run:
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             print("one step of everything ran; nothing was kept")
             return None
-        folder = self.out / "checkpoints"
-        best, last = folder / "best.ckpt", folder / "last.ckpt"
-        kept = best if which == "best" and best.exists() else last
+        kept = exported(self.out, which)
         stage.export(kept, self.out / "model")
         save_known(prompts, self.out / "model")
-        print(f"weights in {self.out / 'model'}; curves: tensorboard --logdir {self.out}")
+        print("; ".join([f"weights in {self.out / 'model'}", *_curves(trainer)]))
         return checkpoints.numbers(kept)
+
+
+def exported(out: Path, which: Literal["best", "last"]) -> Path:
+    """The checkpoint whose weights become ``model/``: the last where there is no best."""
+    best, last = (out / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
+    return best if which == "best" and best.exists() else last
+
+
+def _check_unused(out: Path) -> None:
+    """Refuse to replace weights without their checkpoints, or a file of something else.
+
+    A ``config.yaml`` alone is what a run leaves that was stopped before its first checkpoint.
+    """
+    if (out / "model").exists():
+        raise UserError(
+            f"{out / 'model'} holds weights, and there is no checkpoint to resume; name another "
+            "run (run=NAME), or move them away"
+        )
+    settings = out / "config.yaml"
+    if settings.exists() and not {"stage", "trainer"} <= _top_keys(settings):
+        raise UserError(
+            f"{settings} is no training's; give another folder as out=, or move it away"
+        )
+
+
+def _top_keys(path: Path) -> set[str]:
+    """The keys of a YAML file that stand at the beginning of a line."""
+    lines = path.read_text(errors="replace").splitlines()
+    return {line.partition(":")[0] for line in lines if line[:1].isalpha()}
+
+
+def _curves(trainer: L.Trainer) -> list[str]:
+    """Where the curves of each logger are; W&B has said it by itself."""
+    return [
+        f"curves: tensorboard --logdir {Path(logger.log_dir)}"
+        if isinstance(logger, TensorBoardLogger)
+        else f"curves: {Path(logger.log_dir, 'metrics.csv')}"
+        for logger in trainer.loggers
+        if isinstance(logger, TensorBoardLogger | CSVLogger)
+    ]
 
 
 def _predecessor(out: Path, starts_from: Sequence[str]) -> str | None:
@@ -147,7 +222,7 @@ def _predecessor(out: Path, starts_from: Sequence[str]) -> str | None:
     found = next((path for path in candidates if path.is_dir()), None)
     if found is None and candidates:
         raise UserError(
-            f"{out.name} goes on from other weights, and there are none at "
+            f"{out.name} starts from other weights, and there are none at "
             f"{' or '.join(map(str, candidates))}; train that stage first with the same run=, "
             "or give init_from="
         )

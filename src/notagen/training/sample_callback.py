@@ -18,9 +18,11 @@ from notagen.generation import GeneratedPiece, Sampling, generate
 from notagen.model import NotaGen
 from notagen.notation import Tune
 from notagen.prompts import Prompt
+from notagen.ranges import Seed
 from notagen.scores.audio import samples
 from notagen.scores.engrave import png, svg
 from notagen.training.fsdp import whole
+from notagen.training.signals import STOP
 
 _SOUND_SECONDS: Final = 30  # of sound that are logged
 
@@ -35,7 +37,7 @@ class SamplePiece(L.Callback):
         seed: the same for every sample, so that samples differ by the weights alone.
     """
 
-    def __init__(self, sampling: Sampling, seed: int) -> None:
+    def __init__(self, sampling: Sampling, seed: Seed) -> None:
         self.sampling = sampling
         self.seed = seed
         self.prompt = ""
@@ -53,15 +55,18 @@ class SamplePiece(L.Callback):
         model = whole(stage.model, trainer.is_global_zero)  # all ranks take part
         if model is None or not trainer.loggers:
             return
-        sample = RenderedPiece.of(self._write(model))
-        for logger in trainer.loggers:
-            show(sample, logger, trainer.global_step)
+        with STOP.cut_short():  # a sample may take minutes
+            sample = RenderedPiece.of(self._write(model))
+            for logger in trainer.loggers:
+                show(sample, logger, trainer.global_step)
 
     def _write(self, model: NotaGen) -> GeneratedPiece:
         training = model.training
         max_patches = model.config.patch_length
-        [piece] = generate(model, [self.prompt], self.sampling, self.seed, 1, max_patches)
-        nn.Module.train(model, training)
+        try:
+            [piece] = generate(model, [self.prompt], self.sampling, self.seed, 1, max_patches)
+        finally:
+            nn.Module.train(model, training)
         return piece
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -15,7 +16,8 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from notagen.errors import UserError
+from notagen.atomic import replacing, write
+from notagen.training.signals import is_first_rank
 
 if TYPE_CHECKING:
     from lightning import Trainer
@@ -38,18 +40,31 @@ def job_folder(out: str) -> str:
     return f"{out}/{name.replace('/', '_')}" if swept else out
 
 
-def check(trainer: Trainer) -> None:
-    """Refuse a job that would start its other ranks as copies of this command.
+def run_on_ranks(trainer: Trainer, out: Path, which: Literal["best", "last"]) -> float | None:
+    """Run this command once for each rank of its node: of a multirun, this job alone.
 
-    Raises:
-        UserError: each copy would run the whole multirun again.
+    Args:
+        trainer: of the ranks.
+        out: folder of the run.
+        which: of its checkpoints is exported.
+
+    Returns:
+        As the command itself. Outside a multirun, and when told to stop, it exits as the ranks do.
     """
-    if is_job() and trainer.world_size > 1 and trainer.strategy.launcher is not None:
-        raise UserError(
-            f"a multirun cannot start the {trainer.world_size} ranks of a job: give each job one "
-            "device (trainer=gpu), or let a cluster start a task for each device "
-            "(hydra/launcher=submitit_slurm, see docs/cluster.md)"
-        )
+    from notagen.training import checkpoints, ranks
+    from notagen.training.run import exported
+
+    arguments = sys.argv[1:]
+    if is_job():
+        arguments = [*HydraConfig.get().overrides.task, f"out={json.dumps(str(out))}"]
+    code = ranks.run_each([sys.executable, "-m", "notagen.train", *arguments], trainer.num_devices)
+    if not is_job() or code > 128:
+        sys.exit(code)
+    if code:
+        return failed(ChildProcessError(f"its ranks ended with exit code {code}"), out)
+    numbers = checkpoints.numbers(exported(out, which))
+    record(numbers, out)
+    return numbers.get(getattr(trainer.checkpoint_callback, "monitor", ""))
 
 
 def record(numbers: Mapping[str, float | str], out: Path) -> None:
@@ -58,11 +73,11 @@ def record(numbers: Mapping[str, float | str], out: Path) -> None:
         return
     hydra = HydraConfig.get()
     row = {**_swept(), **numbers, "folder": str(out)}
-    Path(hydra.sweep.dir, f"{hydra.job.num}.json").write_text(json.dumps(row))
+    write(Path(hydra.sweep.dir, f"{hydra.job.num}.json"), json.dumps(row))
 
 
-def failed(error: FloatingPointError, out: Path) -> float:
-    """Record that a job's loss was not finite, so that the others go on; outside a multirun, raise.
+def failed(error: Exception, out: Path) -> float:
+    """Record why a job has failed, so that the others go on; outside a multirun, raise.
 
     Returns:
         Infinity, the job's number for sweepers.
@@ -90,12 +105,17 @@ class ComparisonTable(Callback):
         ]
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        """Write ``table.csv`` and print it, the lowest validation loss first."""
+        """Write ``table.csv`` and print it, the lowest validation loss first; on the first rank."""
+        if not is_first_rank():
+            return
         folder = Path(config.hydra.sweep.dir)
         rows = [json.loads(path.read_text()) for path in folder.glob("*.json")]
         rows.sort(key=lambda row: row.get("val/loss", float("inf")))
         columns = list(dict.fromkeys(key for row in rows for key in row))
-        with (folder / "table.csv").open("w", newline="") as file:
+        with (
+            replacing(folder / "table.csv") as unfinished,
+            unfinished.open("w", newline="") as file,
+        ):
             table = csv.DictWriter(file, columns)
             table.writeheader()
             table.writerows(rows)

@@ -10,6 +10,7 @@ one call, S = 16 characters of a patch, V = 128 character ids, P = `patch_length
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from importlib.util import find_spec
 
 import torch
@@ -171,6 +172,16 @@ class Decoder:
             )
 
 
+@cache
+def has_numba() -> bool:
+    """Return True if numba is installed and not disabled; cached, since every draw asks."""
+    if find_spec("numba") is None:
+        return False
+    import numba
+
+    return not numba.config.DISABLE_JIT  # NUMBA_DISABLE_JIT=1
+
+
 def select_runner(
     weight: Tensor, quantize: Quantize | None, *, cuda_graphs: bool
 ) -> type[LevelRunner]:
@@ -190,9 +201,7 @@ def select_runner(
         raise UserError(f"quantize must be int8 or null, not {quantize}")
     if cuda_graphs and not weight.is_cuda:
         raise UserError("cuda_graphs=true needs a CUDA device")
-    machine_code = (
-        weight.device.type == "cpu" and weight.dtype == torch.float32 and find_spec("numba")
-    )
+    machine_code = weight.device.type == "cpu" and weight.dtype == torch.float32 and has_numba()
     if quantize and not machine_code:
         raise UserError(
             "quantize=int8 needs weights in float32 on a processor, and numba "

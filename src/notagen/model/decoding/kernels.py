@@ -2,7 +2,7 @@
 
 Calls of torch cost more than the arithmetic of a small block on one token, and its matrix products
 read weights slowly for few tokens: at a hidden size of 256 a block takes half of the time here.
-numba (`pip install notagen[fast]`) compiles these functions once per machine; where it is not
+numba (`pip install notagen[fast]`) compiles these functions once per processor; where it is not
 installed, torch computes the blocks. `tests/model/decoding` holds both to the same results.
 
 Shapes, also as suffixes of variables: n = tokens of one call, B = rows of the cache,
@@ -11,14 +11,12 @@ S = 16 characters of a patch, V = 128 character ids.
 """
 
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from notagen.model.config import HEAD_SIZE
+from notagen.model.decoding.machine_code import compiled
 from notagen.model.decoding.matmul import OPTIONS, Matrix, linear
 from notagen.patches import PATCH_SIZE, VOCABULARY
 
@@ -26,12 +24,6 @@ Array = npt.NDArray[np.float32]
 Norm = tuple[Array, ...]
 """Weight and bias of a layer norm, [D] each."""
 Indices = npt.NDArray[np.int64]
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-IMPORTED = "e1f1a48d388e4397"
-"""Hash of `matmul.py` and `simd.py`: numba's cache notices changes of this file only, so the hash
-must change with them (a test compares it)."""
 
 MAX_ROWS = 32
 """Rows above which torch's matrix products are as fast."""
@@ -42,12 +34,10 @@ _LOG2_E, _LN_2 = np.float32(1 / math.log(2)), np.float32(math.log(2))
 _GELU = np.float32(math.sqrt(2 / math.pi)), np.float32(0.044715)
 
 
-def compiled(function: Function) -> Function:
-    """Compile at the first call and cache the machine code on disk."""
-    return cast(Function, numba.njit(cache=True, **OPTIONS)(function))
+machine_code = compiled(**OPTIONS)
 
 
-@compiled
+@machine_code
 def layer_norm(x_nD: Array, weight: Array, bias: Array) -> Array:
     """Layer norm over the last axis: [n, D] -> [n, D]."""
     y_nD = np.empty_like(x_nD)
@@ -64,7 +54,7 @@ def layer_norm(x_nD: Array, weight: Array, bias: Array) -> Array:
     return y_nD
 
 
-@compiled
+@machine_code
 def gelu(x: Array) -> None:
     """GELU in place, in its tanh form: 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))).
 
@@ -89,7 +79,7 @@ def gelu(x: Array) -> None:
         flat[i] = _HALF * v * (_ONE + u * p / q)
 
 
-@compiled
+@machine_code
 def exponential(x: Array) -> None:
     """Exponential of numbers up to 0, in place: e^v = 2^k · e^r with |r| <= ln(2) / 2.
 
@@ -109,7 +99,7 @@ def exponential(x: Array) -> None:
         x[i] = p * exponent.view(np.float32)
 
 
-@compiled
+@machine_code
 def attend(qkv: Array, cached_2BHPE: Array, rows: Indices, positions: Indices) -> Array:
     """Cache one token in each of n rows and attend: [n, 3·D] -> [n, D]."""
     # numba would not know of unpacked ones that they are contiguous, and use no vector units.
@@ -142,7 +132,7 @@ def attend(qkv: Array, cached_2BHPE: Array, rows: Indices, positions: Indices) -
     return attended_nD
 
 
-@compiled
+@machine_code
 def embed(characters: Array, positional: Array, patches_nS: Indices, positions: Indices) -> Array:
     """Embed patches: [n, S] -> [n, D], `patch_embedding` plus the embedding of the position.
 
@@ -156,7 +146,7 @@ def embed(characters: Array, positional: Array, patches_nS: Indices, positions: 
     return x_nD
 
 
-@compiled
+@machine_code
 def look_up(tables: tuple[Array, ...], slot: int, ids: Indices) -> tuple[Array, Array]:
     """Look up ids [n] of one slot in two tables, [S, V, width] each: [n, width] of each."""
     first = np.empty((len(ids), tables[0].shape[2]), np.float32)
@@ -167,19 +157,19 @@ def look_up(tables: tuple[Array, ...], slot: int, ids: Indices) -> tuple[Array, 
     return first, second
 
 
-@compiled
+@machine_code
 def multiply(x: Array, matrix: Matrix) -> Array:
     """Apply a linear layer: [n, in] -> [n, out]."""
     return linear(x, matrix)
 
 
-@compiled
+@machine_code
 def project(x: Array, norm: Norm, matrix: Matrix) -> Array:
     """Apply a layer norm and a linear layer: [n, in] -> [n, out]."""
     return linear(layer_norm(x, norm[0], norm[1]), matrix)
 
 
-@compiled
+@machine_code
 def finish(
     x_nD: Array,
     qkv: Array,
