@@ -6,7 +6,7 @@ import pytest
 
 from notagen.notation import Tune
 from notagen.scores import ScoreError, read, read_each
-from notagen.scores.files import split_tunes
+from notagen.scores.abc_source import split_tunes
 
 BOOK = """% a collection
 M:6/8

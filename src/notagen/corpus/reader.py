@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 
 from notagen.corpus import formats
 from notagen.corpus.dedup import signature
+from notagen.corpus.differences import Differences, differences
 from notagen.corpus.guards import RefusedError, check, open_documents
 from notagen.corpus.remote import local_file
 from notagen.corpus.sources import UNKNOWN, Source
@@ -23,6 +24,7 @@ from notagen.errors import UserError
 from notagen.notation import NotationError, Tune, clean, plain_line
 from notagen.patches import encode, line_starts
 from notagen.scores import ScoreError, read_each
+from notagen.scores.source_notes import counts
 
 if TYPE_CHECKING:
     from notagen.data.storage import Rejection, Row
@@ -39,10 +41,14 @@ _TEXT_FIELD = {".abc": re.compile(rb"^C:(.*)$", re.M), ".krn": re.compile(rb"^!!
 
 
 class Piece(TypedDict):
-    """A row of the corpus, and its MinHash signature (uint32 [128]) in base64."""
+    """A row of the corpus, its MinHash signature (uint32 [128]) in base64, and its differences.
+
+    ``differences`` are the values of :class:`notagen.corpus.differences.Differences`, in order.
+    """
 
     row: Row
     signature: str
+    differences: Differences
 
 
 class Outcome(TypedDict):
@@ -72,6 +78,7 @@ class Reader:
                 # music21 warns about oddities of scores that it reads all the same.
                 with warnings.catch_warnings(action="ignore"), _without_gc():
                     tunes = list(read_each(path))
+                notes = counts(path)
                 composer = "" if source.labels else read_composer(path)
         except RefusedError as error:
             return failed(source, f"refused: {error}")
@@ -83,12 +90,13 @@ class Reader:
             return failed(source, "unreadable: it holds no tune")
         labels = source.labels or UNKNOWN._replace(composer=composer)
         outcome = Outcome(pieces=[], rejected=[])
-        for number, tune in enumerate(tunes, start=1):
+        counted = notes if notes and len(notes) == len(tunes) else [None] * len(tunes)
+        for number, (tune, written) in enumerate(zip(tunes, counted, strict=True), start=1):
             name = source.piece if len(tunes) == 1 else f"{source.piece}#{number}"
             try:
                 if isinstance(tune, ScoreError):
                     raise UserError(f"unreadable: {tune}")
-                outcome["pieces"].append(_piece(name, labels, tune))
+                outcome["pieces"].append(_piece(name, labels, tune, written))
             except UserError as error:
                 outcome["rejected"].append(rejection(name, source.location, str(error)))
         return outcome
@@ -118,8 +126,8 @@ def rejection(piece: str, file: str, reason: str) -> Rejection:
     return {"piece": piece, "file": file, "reason": reason, "position": found[0] if found else ""}
 
 
-def _piece(name: str, labels: Prompt, tune: Tune) -> Piece:
-    """Row and signature of a tune.
+def _piece(name: str, labels: Prompt, tune: Tune, notes: int | None) -> Piece:
+    """Row, signature and differences of a tune, whose file has a number of ``notes`` if known.
 
     Raises:
         UserError: the tune cannot be used.
@@ -155,7 +163,11 @@ def _piece(name: str, labels: Prompt, tune: Tune) -> Piece:
         "voices": len(tune.voices),
         "characters": len(text),
     }
-    return {"row": row, "signature": base64.b64encode(values.tobytes()).decode()}
+    return {
+        "row": row,
+        "signature": base64.b64encode(values.tobytes()).decode(),
+        "differences": differences(tune, notes),
+    }
 
 
 def read_composer(path: Path) -> str:

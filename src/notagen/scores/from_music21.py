@@ -29,7 +29,15 @@ from notagen.notation import Bar, Tune
 from notagen.notation.bars import print_length
 from notagen.notation.keys import Key, parse_key
 from notagen.scores.barlines import barlines
-from notagen.scores.fields import Spelling, abc_letter, clef_name, key_name, tempo_text
+from notagen.scores.fields import (
+    Spelling,
+    abc_letter,
+    beat_length,
+    clef_name,
+    key_name,
+    meter_text,
+    tempo_text,
+)
 from notagen.scores.layers import Event, Layer, eighths
 from notagen.scores.marks import ARTICULATIONS, FINGERS, ORNAMENTS, REPEAT_EXPRESSIONS
 from notagen.scores.rhythm import Rhythm, write_rhythm
@@ -234,8 +242,8 @@ class VoiceFromMusic21:
                 return "" if in_header else f"[K:{name}]"
             case meter.TimeSignature():
                 if self._beat:
-                    self._beat = eighths(element.beatDuration.quarterLength)
-                return "" if in_header else f"[M:{element.ratioString}]"
+                    self._beat = eighths(beat_length(element))
+                return "" if in_header else f"[M:{meter_text(element)}]"
             case tempo.MetronomeMark():
                 return _tempo(element, in_header)
             case dynamics.Dynamic():
