@@ -6,18 +6,16 @@ import base64
 import gc
 import re
 import warnings
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final, TypedDict
-from xml.etree import ElementTree
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from notagen.corpus import formats
+from notagen.corpus.composers import composer_name, read_composer
 from notagen.corpus.dedup import signature
 from notagen.corpus.differences import Differences, differences
-from notagen.corpus.guards import RefusedError, check, open_documents
+from notagen.corpus.guards import RefusedError, check
 from notagen.corpus.remote import local_file
 from notagen.corpus.sources import UNKNOWN, Source
 from notagen.errors import UserError
@@ -35,9 +33,6 @@ if TYPE_CHECKING:
 _WIDEST: Final = 256
 
 _POSITION = re.compile(r"\b(?:line|bar|measure) \d+")
-
-_DATES = re.compile(r"\s*[(\[][^)\]]*\d[^)\]]*[)\]]")  # " (1685-1750)", " [b. 1943]"
-_TEXT_FIELD = {".abc": re.compile(rb"^C:(.*)$", re.M), ".krn": re.compile(rb"^!!!COM:(.*)$", re.M)}
 
 
 class Piece(TypedDict):
@@ -88,7 +83,6 @@ class Reader:
             return failed(source, f"unreadable: {error or type(error).__name__}")
         if not tunes:
             return failed(source, "unreadable: it holds no tune")
-        labels = source.labels or UNKNOWN._replace(composer=composer)
         outcome = Outcome(pieces=[], rejected=[])
         counted = notes if notes and len(notes) == len(tunes) else [None] * len(tunes)
         for number, (tune, written) in enumerate(zip(tunes, counted, strict=True), start=1):
@@ -96,6 +90,8 @@ class Reader:
             try:
                 if isinstance(tune, ScoreError):
                     raise UserError(f"unreadable: {tune}")
+                own = composer_name(tune.field("C")) if len(tunes) > 1 else ""
+                labels = source.labels or UNKNOWN._replace(composer=composer or own)
                 outcome["pieces"].append(_piece(name, labels, tune, written))
             except UserError as error:
                 outcome["rejected"].append(rejection(name, source.location, str(error)))
@@ -168,47 +164,3 @@ def _piece(name: str, labels: Prompt, tune: Tune, notes: int | None) -> Piece:
         "signature": base64.b64encode(values.tobytes()).decode(),
         "differences": differences(tune, notes),
     }
-
-
-def read_composer(path: Path) -> str:
-    """Composer of a score file as ``Last, First``; empty if it names none or several.
-
-    Read from MusicXML's ``creator``, Humdrum's ``!!!COM:`` or ABC's ``C:``. The file must have
-    passed :func:`notagen.corpus.guards.check`.
-    """
-    suffix = path.suffix.lower()
-    if suffix in _TEXT_FIELD:
-        fields = _TEXT_FIELD[suffix].findall(path.read_bytes())
-        names = {field.decode("utf-8", "replace").strip() for field in fields} - {""}
-    elif suffix == ".mxl":
-        with zipfile.ZipFile(path) as archive:
-            names = {name for document in open_documents(archive) for name in _creators(document)}
-    elif suffix in (".xml", ".musicxml"):
-        with path.open("rb") as document:
-            names = set(_creators(document))
-    else:
-        names = set()
-    return last_name_first(names.pop()) if len(names) == 1 else ""
-
-
-def last_name_first(name: str) -> str:
-    """Turn ``Ludwig van Beethoven (1770-1827)`` into ``Beethoven, Ludwig van``."""
-    name = " ".join(_DATES.sub("", name).split())
-    if "," in name or " " not in name:
-        return name
-    first, _, last = name.rpartition(" ")
-    return f"{last}, {first}"
-
-
-def _creators(document: IO[bytes]) -> list[str]:
-    """Composers in a MusicXML header, which ends at the list of parts."""
-    names = []
-    try:
-        for event, element in ElementTree.iterparse(document, events=("start", "end")):
-            if element.tag == "part-list":
-                break
-            if event == "end" and element.tag == "creator" and element.get("type") == "composer":
-                names.append((element.text or "").strip())
-    except ElementTree.ParseError:
-        return []  # another member of the archive, such as a picture
-    return [name for name in names if name]

@@ -25,7 +25,9 @@ _CONTINUATION = re.compile(r"V:|\[V:|%%")  # more of a tune after a blank line
 
 # %%begintext .. %%endtext, also ps, svg, js: of other programs; one without an end ends at a tune
 _BLOCK = re.compile(
-    r"^%%[ \t]*begin(\w+)\b.*?(?:^%%[ \t]*end\1\b[^\n]*(?:\n|\Z)|(?=^X:)|\Z)", re.M | re.S
+    r"""^%%[ \t]*begin(\w+)\b(?:(?:(?!^%%[ \t]*begin).)*?^%%[ \t]*end\1\b[^\n]*(?:\n|\Z)
+    |.*?(?:(?=^X:)|\Z))""",
+    re.MULTILINE | re.DOTALL | re.VERBOSE,
 )
 _CONTINUED = re.compile(r"\+:[ \t]*")  # a line that continues the field before it
 
@@ -115,7 +117,7 @@ def _with_fields(shared: Sequence[str], tune: str) -> str:
 def plain(tune: str) -> str:
     """Write a tune as the parser reads it; the notes stay, and so does what is plain already.
 
-    Header: lines of text under ``H:`` go, and of several ``K: M: L: Q:`` the last counts. Music:
+    Header: lines that are no fields go, and of several ``K: M: L: Q:`` the last counts. Music:
     ``+fermata+`` becomes ``!fermata!``, ``+CEG+`` a chord, symbols that ``U:`` defines what they
     stand for, ``(5`` in compound metre ``(5:3:5``; ``!`` that ends a line goes.
 
@@ -124,7 +126,7 @@ def plain(tune: str) -> str:
     """
     lines = tune.split("\n")
     start = _music_start(lines)
-    header = _last_of_each(_without_text(lines[:start]))
+    header = _last_of_each(_fields(lines[:start]) if start < len(lines) else lines)
     music = _Music()
     return "\n".join([*map(music.header_line, header), *map(music.line, lines[start:])])
 
@@ -139,17 +141,9 @@ def _music_start(lines: Sequence[str]) -> int:
     return len(lines)
 
 
-def _without_text(header: Sequence[str]) -> list[str]:
-    """Drop the lines of text after ``H:``, up to the next field, and others without a barline."""
-    kept: list[str] = []
-    history = False
-    for line in header:
-        if _FIELD.match(line):
-            history = line.startswith("H:")
-        elif not line.startswith(("%", "[V:", "[r:")) and (history or "|" not in line):
-            continue
-        kept.append(line)
-    return kept
+def _fields(header: Sequence[str]) -> list[str]:
+    """Drop lines of text, as there may be after ``H:``: music begins after ``K:`` only."""
+    return [line for line in header if _FIELD.match(line) or line.startswith(("%", "[V:", "[r:"))]
 
 
 def _last_of_each(header: Sequence[str]) -> list[str]:

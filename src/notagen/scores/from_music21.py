@@ -49,6 +49,7 @@ from notagen.scores.staves import (
     header_fields,
     score_line,
     staves,
+    titles,
     voice_lines,
 )
 
@@ -61,8 +62,9 @@ Step: TypeAlias = tuple[str, int]
 def from_music21(score: stream.Score) -> Tune:
     """Convert a music21 score to a tune: one voice per layer of each staff, bars filled with rests.
 
-    Bars of unequal length are filled up to the longest part's, and parts that end early get bars
-    of rest, so that the voices stay aligned. Lyrics, pedal marks and layout are left out.
+    Title and composer stay, as ``T:`` and ``C:``; lyrics, pedal marks and layout are left out. Bars
+    of unequal length are filled up to the longest part's, and parts that end early get bars of
+    rest, so that the voices stay aligned.
 
     Raises:
         ScoreError: the score has no measures, or an accidental beyond double sharps and flats.
@@ -85,7 +87,7 @@ def from_music21(score: stream.Score) -> Tune:
                 except ScoreError as error:
                     raise ScoreError(f"bar {index + 1}, voice {voice}: {error}") from error
                 bars[index][voice] = Bar(text, right[index], "" if index else left)
-    header = (score_line(score, staffs), *fields.lines, *voice_lines(score, staffs))
+    header = (*titles(score), score_line(score, staffs), *fields.lines, *voice_lines(score, staffs))
     return Tune(header, tuple(bars))
 
 

@@ -31,6 +31,7 @@ from notagen.scores.barlines import endings, put_barlines
 from notagen.scores.fields import key_signature, parse_clef, parse_meter, parse_tempo
 from notagen.scores.layers import STAFF_WIDE, is_note
 from notagen.scores.size import check_size
+from notagen.scores.text_strings import plain_text
 from notagen.scores.to_music21_elements import make_duration
 from notagen.scores.to_music21_voice import TimedElement, VoiceToMusic21
 
@@ -194,8 +195,8 @@ def _instrument(line: VoiceLine) -> instrument.Instrument:
 def _metadata(tune: Tune) -> metadata.Metadata:
     """Title from ``T:``, composer from ``C:`` or the prompt's second line."""
     prompt = [line[1:].strip() for line in tune.header if line[:1] == "%" and line[1:2] != "%"]
-    composer = tune.field("C") or (prompt[1] if len(prompt) > 1 else "")
-    return metadata.Metadata(title=tune.field("T"), composer=composer)
+    composer = plain_text(tune.field("C")) or (prompt[1] if len(prompt) > 1 else "")
+    return metadata.Metadata(title=plain_text(tune.field("T")), composer=composer)
 
 
 def make_measure(
