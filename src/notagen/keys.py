@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, NotRequired, TypedDict
 
-from annotated_types import Interval, MinLen
+from annotated_types import Ge, Interval, MinLen
 
 from notagen.ranges import (
     Count,
@@ -156,6 +156,8 @@ class Rules(TypedDict):
     min_bars: CountOrZero
     similarity: PositiveFraction
     validation_fraction: Fraction
+    note_difference: Fraction
+    bar_metres: Annotated[float, Ge(1)]
 
 
 class Limits(TypedDict):

@@ -7,7 +7,6 @@ import pytest
 from notagen.corpus.reader import Reader
 from notagen.corpus.sources import folder
 from notagen.prompts import Prompt
-from tests.helpers.melodies import abc, melody, musicxml
 
 BACH = Prompt("Baroque", "Bach, Johann Sebastian", "Choral")
 

@@ -125,6 +125,13 @@ def test_music_without_bar_lines_is_barred_by_its_metre(tmp_path: Path) -> None:
     assert len(tune.bars) == 200
 
 
+@pytest.mark.parametrize("decoration", ["H", "J", "W", "j", "p", "q", "T", "!f!"])
+def test_decorations_in_music_without_bar_lines(tmp_path: Path, decoration: str) -> None:
+    tune = read_one(tmp_path, f"X:1\nM:4/4\nL:1/4\nK:C\n{'C D E F ' * 66} {decoration}G4|]\n")
+    assert len(tune.bars) == 67
+    assert tune.bars[-1]["1"].text.endswith("G8")
+
+
 def test_old_encodings(tmp_path: Path) -> None:
     file = tmp_path / "book.abc"
     file.write_bytes("X:1\nT:Señor\nK:C\nC8|]\n".encode("latin-1"))

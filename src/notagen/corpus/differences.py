@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 from notagen.notation import Tune
-from notagen.notation.bars import bar_duration, tokens
+from notagen.notation.bars import Token, bar_duration, tokens
 from notagen.notation.tune import parse_metre
 
 _METRE = re.compile(r"\[M:([^][]*)\]")
@@ -46,7 +46,7 @@ def _heads(tune: Tune) -> tuple[int, int]:
         for bar in voices.values():
             last = 0  # notes of the last note or chord
             for token in tokens(bar.text):
-                inner = sum(one.kind == "note" for one in token.inner)
+                inner = sum(max(_notes(one), one.kind == "note") for one in token.inner)
                 if token.kind in ("note", "chord"):
                     last = inner or 1
                     heads += last
@@ -55,6 +55,11 @@ def _heads(tune: Tune) -> tuple[int, int]:
                 ties += last if token.kind == "tie" else 0
                 ties += sum(one.kind == "tie" for one in token.inner)
     return heads, ties
+
+
+def _notes(token: Token) -> int:
+    """Notes of a chord."""
+    return sum(one.kind == "note" for one in token.inner)
 
 
 def _longest(tune: Tune) -> tuple[int, float]:

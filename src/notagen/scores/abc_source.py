@@ -131,6 +131,26 @@ def plain(tune: str) -> str:
     return "\n".join([*map(music.header_line, header), *map(music.line, lines[start:])])
 
 
+def for_music21(tune: str) -> str:
+    """A plain tune as music21 10.5 reads it.
+
+    Without a version it forgets an accidental after the note it stands before. The decorations
+    ``J W j p q`` it reads as notes, and instead of a note ``H``.
+    """
+    lines = tune.split("\n")
+    start = _music_start(lines)
+    music = [
+        line if line.startswith("%") or BODY_FIELD.match(line) else _MUSIC.sub(_known, line)
+        for line in lines[start:]
+    ]
+    return "\n".join(["%abc-2.1", *lines[:start], *music])
+
+
+def _known(match: re.Match[str]) -> str:
+    symbol = match["symbol"] or ""
+    return "!fermata!" if symbol == "H" else match[0].strip("JWjpq") if symbol else match[0]
+
+
 def _music_start(lines: Sequence[str]) -> int:
     """Index of the first line after ``K:`` that is no field, directive or blank."""
     key = next((i for i, line in enumerate(lines) if line.startswith("K:")), len(lines))

@@ -13,7 +13,7 @@ from music21.musicxml.m21ToXml import GeneralObjectExporter
 
 from notagen.errors import ScoreError, UserError
 from notagen.notation import Tune
-from notagen.scores.abc_source import decoded, plain, split_tunes
+from notagen.scores.abc_source import decoded, for_music21, plain, split_tunes
 from notagen.scores.from_music21 import from_music21
 from notagen.scores.to_music21 import to_music21
 
@@ -121,8 +121,8 @@ def original(entry: Entry) -> stream.Score:
     try:
         return to_music21(Tune.parse(entry))
     except UserError as refused:
-        try:  # without a version, music21 forgets an accidental after the note it stands before
-            return _in_measures(converter.parseData(f"%abc-2.1\n{entry}", format="abc"))
+        try:
+            return _in_measures(converter.parseData(for_music21(entry), format="abc"))
         except Exception:
             raise refused from None
 
