@@ -1,5 +1,6 @@
 """ABC as it is found: many tunes a file, and the ways people write them."""
 
+import cProfile
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,18 @@ def test_decorations_in_music_without_bar_lines(tmp_path: Path, decoration: str)
     tune = read_one(tmp_path, f"X:1\nM:4/4\nL:1/4\nK:C\n{'C D E F ' * 66} {decoration}G4|]\n")
     assert len(tune.bars) == 67
     assert tune.bars[-1]["1"].text.endswith("G8")
+
+
+def calls(folder: Path, n_bars: int) -> int:
+    """Calls of functions, also of music21's, while a tune of one voice is read."""
+    file = written(folder, f"X:1\nM:4/4\nL:1/8\nK:C\n{'CDEF GABc|' * n_bars}\n")
+    with cProfile.Profile() as profile:
+        read(file)
+    return sum(entry.callcount for entry in profile.getstats())
+
+
+def test_a_tune_of_many_bars_is_read_in_linear_time(tmp_path: Path) -> None:
+    assert calls(tmp_path, 500) < 5.2 * calls(tmp_path, 100)
 
 
 def test_old_encodings(tmp_path: Path) -> None:
