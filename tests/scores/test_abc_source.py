@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from notagen.notation import Tune, tokens
-from notagen.scores import ScoreError, read, to_midi, to_musicxml
+from notagen.scores import ScoreError, read, read_each, to_midi, to_musicxml
 from notagen.scores.abc_source import plain, split_tunes
+from notagen.scores.source_notes import counts
 
 HEADER = "X:1\nT:x\nM:2/4\nL:1/4\nK:C\n"
 
@@ -176,6 +177,20 @@ def test_the_last_key_before_the_music_counts(tmp_path):
 )
 def test_octaves(tmp_path, header, body, bars):
     assert music(read_text(tmp_path, f"X:1\nM:2/4\nL:1/4\n{header}\n{body}\n")) == bars
+
+
+def test_octaves_of_a_tune_in_our_dialect(tmp_path):
+    text = "%%score 1\nL:1/8\nM:2/4\nK:C\nV:1 treble octave=-1\n[V:1]c2d2|\n"
+    tune = read_text(tmp_path, text)
+    assert music(tune) == ["C2D2"]
+    assert tune.header[-1] == "V:1 treble "
+
+
+@pytest.mark.parametrize("sign", ["!", "+", "^", "_", "[A:", "!|", "(", '"', "%%begintext\n", "Z"])
+def test_long_lines_of_one_sign_are_read_in_linear_time(tmp_path, sign):
+    (tmp_path / "tune.abc").write_text(f"{HEADER}{sign * 3_000}|\n{sign * 2_000}|\n")
+    assert len([*read_each(tmp_path / "tune.abc")]) == 1
+    assert counts(tmp_path / "tune.abc") is not None
 
 
 def test_octaves_of_one_voice_of_two(tmp_path):

@@ -36,11 +36,11 @@ _MUSIC = re.compile(
     rf"""(?P<quoted>{QUOTED})
     |(?P<comment>(?<!\\)%.*)
     |\[(?P<field>[A-Za-z]):(?P<value>[^][\n]*)\]
-    |(?P<line_end>!(?=[^!\s]*\|[^!\s]*!)|(?<!\S)!(?!\S))
+    |(?P<line_end>!(?=[^!\s|]*+\|[^!\s]*+!)|(?<!\S)!(?!\S))
     |(?P<decoration>{DECORATION})
     |\+(?P<plus>[^+\s|"]+)\+
     |\((?P<p>[579])(?:::?(?P<r>\d*))?(?![\d:])
-    |(?P<quarter_tone>(?:\^+|_+)(?:\d+/\d*|/\d*)[A-Ga-g])
+    |(?P<quarter_tone>(?:\^{{1,3}}|_{{1,3}})(?:\d{{1,3}})?/\d{{0,3}}[A-Ga-g])
     |(?P<symbol>[H-Wh-w~])""",
     re.VERBOSE,
 )

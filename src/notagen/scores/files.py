@@ -130,7 +130,10 @@ def original(entry: Entry) -> stream.Score:
 def _tune(entry: Entry) -> Tune:
     if isinstance(entry, str) and "%%score" in entry:
         tune = Tune.parse(plain(entry))
-        if all(voice.isdigit() for voice in tune.voices):
+        moved = any(
+            "octave=" in line for line in tune.header
+        )  # notes in other octaves than written
+        if all(voice.isdigit() for voice in tune.voices) and not moved:
             return tune
     return from_music21(original(entry))
 

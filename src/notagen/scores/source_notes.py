@@ -14,7 +14,7 @@ from notagen.scores.abc_source import decoded, split_tunes
 _NO_MUSIC = re.compile(r"\s*(?:%|\+:|[H-WYZh-wyz]:|[A-GXa-gx]:(?![:|\]]|\[\|))")
 # What holds letters that are no notes: `"Am7"`, `!fade!`, `+accent+`, `[K:D]`, a comment.
 _WORDS = re.compile(
-    r"""(?<!\\)%.*|"[^"]*"|![^!\s|]+!|\[[A-Za-z]:[^\]]*\]
+    r"""(?<!\\)%.*|"[^"]*"|![^!\s|]+!|\[[A-Za-z]:[^][]*\]
     |\+(?=[^+\s|]*[h-zH-Z<>.]|(?:[mpf]|pp+|ff+|mf|sf|fz)\+)[^+\s|]+\+""",
     re.VERBOSE,
 )
