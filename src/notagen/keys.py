@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, NotRequired, TypedDict
 
-from annotated_types import Ge, Interval, MinLen
+from annotated_types import Interval, MinLen
 
 from notagen.ranges import (
     Count,
@@ -157,7 +157,7 @@ class Rules(TypedDict):
     similarity: PositiveFraction
     validation_fraction: Fraction
     note_difference: Fraction
-    bar_metres: Annotated[float, Ge(1)]
+    bar_metres: Annotated[float, Interval(ge=1, le=1000)]
 
 
 class Limits(TypedDict):
