@@ -79,6 +79,22 @@ def parse_meter(text: str) -> meter.TimeSignature | None:
     )
 
 
+def meter_text(sign: meter.TimeSignature) -> str:
+    """Text of the ``M:`` field: ``3/4``; ``2+3/8`` where music21 says ``2/8+3/8``."""
+    parts = [Fraction(one.numerator, one.denominator) for one in sign.displaySequence]
+    unit = max(one.denominator for one in sign.displaySequence)
+    if len(parts) == 1:
+        return str(sign.ratioString)
+    return "+".join(str(int(part * unit)) for part in parts) + f"/{unit}"
+
+
+def beat_length(sign: meter.TimeSignature) -> Fraction:
+    """A beat in quarters; where beats are unequal, as in 2+3/8, the unit of the metre."""
+    if len(sign.displaySequence) > 1:
+        return Fraction(4, max(one.denominator for one in sign.displaySequence))
+    return Fraction(sign.beatDuration.quarterLength)
+
+
 def parse_unit(text: str) -> Fraction | None:
     """The unit length of an ``L:`` field in quarters; None when it names no length."""
     return Fraction(text) * 4 if UNIT_LENGTH.fullmatch(text) else None

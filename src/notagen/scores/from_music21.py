@@ -29,7 +29,15 @@ from notagen.notation import Bar, Tune
 from notagen.notation.bars import print_length
 from notagen.notation.keys import Key, parse_key
 from notagen.scores.barlines import barlines
-from notagen.scores.fields import Spelling, abc_letter, clef_name, key_name, tempo_text
+from notagen.scores.fields import (
+    Spelling,
+    abc_letter,
+    beat_length,
+    clef_name,
+    key_name,
+    meter_text,
+    tempo_text,
+)
 from notagen.scores.layers import Event, Layer, eighths
 from notagen.scores.marks import ARTICULATIONS, FINGERS, ORNAMENTS, REPEAT_EXPRESSIONS
 from notagen.scores.rhythm import Rhythm, write_rhythm
@@ -41,6 +49,7 @@ from notagen.scores.staves import (
     header_fields,
     score_line,
     staves,
+    titles,
     voice_lines,
 )
 
@@ -53,8 +62,9 @@ Step: TypeAlias = tuple[str, int]
 def from_music21(score: stream.Score) -> Tune:
     """Convert a music21 score to a tune: one voice per layer of each staff, bars filled with rests.
 
-    Bars of unequal length are filled up to the longest part's, and parts that end early get bars
-    of rest, so that the voices stay aligned. Lyrics, pedal marks and layout are left out.
+    Title and composer stay, as ``T:`` and ``C:``; lyrics, pedal marks and layout are left out. Bars
+    of unequal length are filled up to the longest part's, and parts that end early get bars of
+    rest, so that the voices stay aligned.
 
     Raises:
         ScoreError: the score has no measures, or an accidental beyond double sharps and flats.
@@ -77,7 +87,7 @@ def from_music21(score: stream.Score) -> Tune:
                 except ScoreError as error:
                     raise ScoreError(f"bar {index + 1}, voice {voice}: {error}") from error
                 bars[index][voice] = Bar(text, right[index], "" if index else left)
-    header = (score_line(score, staffs), *fields.lines, *voice_lines(score, staffs))
+    header = (*titles(score), score_line(score, staffs), *fields.lines, *voice_lines(score, staffs))
     return Tune(header, tuple(bars))
 
 
@@ -234,8 +244,8 @@ class VoiceFromMusic21:
                 return "" if in_header else f"[K:{name}]"
             case meter.TimeSignature():
                 if self._beat:
-                    self._beat = eighths(element.beatDuration.quarterLength)
-                return "" if in_header else f"[M:{element.ratioString}]"
+                    self._beat = eighths(beat_length(element))
+                return "" if in_header else f"[M:{meter_text(element)}]"
             case tempo.MetronomeMark():
                 return _tempo(element, in_header)
             case dynamics.Dynamic():

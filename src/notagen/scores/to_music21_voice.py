@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -42,6 +43,7 @@ _OPENING_SPANS = {opening: kind for kind, (opening, _) in SPANS.items()}
 _CLOSING_SPANS = {closing: kind for kind, (_, closing) in SPANS.items()}
 
 
+_OCTAVE = re.compile(r"\boctave=([-+]?[0-4])\b")
 _MAX_SLURS = 8  # that begin at one note
 
 
@@ -133,7 +135,8 @@ class VoiceToMusic21:
     Attributes:
         spans: slurs, wedges, octave and trill lines that have ended.
         _spelling: accidentals in force.
-        _octave_shift: octaves that the clef adds to written pitches, -1 for ``treble-8``.
+        _octave_shift: octaves that clef and voice add to written pitches, -1 for ``treble-8``.
+        _octave: the voice's part of it, ``octave=``.
         _unit: ``L:`` in quarters.
         _ties: pitches tied to the next note or chord, with their alteration.
         _open_slurs: first notes of slurs without an end.
@@ -142,11 +145,12 @@ class VoiceToMusic21:
         _bar: the bar under conversion.
     """
 
-    def __init__(self, key: Key, sign: clef.Clef, unit: Fraction) -> None:
+    def __init__(self, key: Key, sign: clef.Clef, unit: Fraction, octave: int = 0) -> None:
         """Start in the header's key and the voice's clef; ``unit`` is ``L:`` in quarters."""
         self.spans: list[spanner.Spanner] = []
         self._spelling = Spelling(key)
-        self._octave_shift: int = sign.octaveChange
+        self._octave = octave
+        self._octave_shift: int = octave + sign.octaveChange
         self._unit = unit
         self._ties: dict[Step, int] = {}
         self._open_slurs: list[note.GeneralNote] = []
@@ -295,8 +299,11 @@ class VoiceToMusic21:
                 if key is not None and key.tonic:
                     self._spelling.set_key(key)
                     self._bar.add(key_signature(key))
+                if octave := _OCTAVE.search(value):
+                    self._octave_shift += int(octave[1]) - self._octave
+                    self._octave = int(octave[1])
                 for sign in filter(None, map(parse_clef, value.split())):
-                    self._octave_shift = sign.octaveChange
+                    self._octave_shift = self._octave + sign.octaveChange
                     self._bar.add(sign)
             case "M":
                 self._bar.add(parse_meter(value))
