@@ -15,6 +15,7 @@ from music21.musicxml.m21ToXml import GeneralObjectExporter
 from notagen.errors import ScoreError, UserError
 from notagen.notation import Tune
 from notagen.scores.from_music21 import from_music21
+from notagen.scores.kern import parse_kern
 from notagen.scores.to_music21 import to_music21
 
 Entry: TypeAlias = str | stream.Score
@@ -106,8 +107,12 @@ def entries(path: Path) -> Iterator[Entry]:
     """
     if not path.is_file():
         raise ScoreError("there is no such file.")
-    if path.suffix.lower() == ".abc":
+    suffix = path.suffix.lower()
+    if suffix == ".abc":
         yield from split_tunes(_decoded(path.read_bytes()))
+        return
+    if suffix == ".krn":
+        yield from map(_in_measures, parse_kern(_decoded(path.read_bytes())))
         return
     parsed = converter.parse(path, forceSource=True)  # not from music21's cache of pickles
     for score in parsed.scores if isinstance(parsed, stream.Opus) else [parsed]:

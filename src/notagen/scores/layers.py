@@ -118,7 +118,9 @@ def _voices(measure: stream.Measure) -> list[stream.Voice]:
 
 
 def _voice_order(voice: stream.Voice) -> tuple[int, str]:
-    """By number for ids that are numbers: 2 before 10."""
+    """By number for ids that are numbers: 2 before 10; voices without an id as they stand."""
+    if voice.id == id(voice):  # music21 takes the place in memory for the id
+        return 0, ""
     return len(str(voice.id)), str(voice.id)
 
 
