@@ -16,10 +16,13 @@ from notagen.errors import ScoreError, UserError
 from notagen.notation import Tune
 from notagen.scores.from_music21 import from_music21
 from notagen.scores.kern import parse_kern
+from notagen.scores.musicxml import parse_musicxml
 from notagen.scores.to_music21 import to_music21
 
 Entry: TypeAlias = str | stream.Score
 """A tune of a file: its ABC text, or the score that music21 parsed."""
+
+MUSICXML = (".musicxml", ".mxl", ".xml")
 
 _FIELD = re.compile(r"(?P<letter>[A-Za-z]):")
 _TUNE_START = re.compile(r"^X:", re.MULTILINE)
@@ -113,6 +116,9 @@ def entries(path: Path) -> Iterator[Entry]:
         return
     if suffix == ".krn":
         yield from map(_in_measures, parse_kern(_decoded(path.read_bytes())))
+        return
+    if suffix in MUSICXML:
+        yield _in_measures(parse_musicxml(path.read_bytes()))
         return
     parsed = converter.parse(path, forceSource=True)  # not from music21's cache of pickles
     for score in parsed.scores if isinstance(parsed, stream.Opus) else [parsed]:

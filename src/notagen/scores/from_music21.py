@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import groupby
@@ -29,7 +30,7 @@ from notagen.notation import Bar, Tune
 from notagen.notation.bars import print_length
 from notagen.notation.keys import Key, parse_key
 from notagen.scores.barlines import barlines
-from notagen.scores.fields import Spelling, abc_letter, clef_name, key_name, tempo_text
+from notagen.scores.fields import Spelling, abc_letter, clef_name, key_name, meter_name, tempo_text
 from notagen.scores.layers import Event, Layer, eighths
 from notagen.scores.marks import ARTICULATIONS, FINGERS, ORNAMENTS, REPEAT_EXPRESSIONS
 from notagen.scores.rhythm import Rhythm, write_rhythm
@@ -45,6 +46,9 @@ from notagen.scores.staves import (
 )
 
 _WHOLE_NOTE = Fraction(8)  # eighths
+_QUARTER_NOTE = Fraction(2)
+
+_WORD = re.compile("[A-Za-z-]+")
 
 Step: TypeAlias = tuple[str, int]
 """Letter and octave, as written."""
@@ -234,12 +238,12 @@ class VoiceFromMusic21:
                 return "" if in_header else f"[K:{name}]"
             case meter.TimeSignature():
                 if self._beat:
-                    self._beat = eighths(element.beatDuration.quarterLength)
-                return "" if in_header else f"[M:{element.ratioString}]"
+                    self._beat = _beat(element)
+                return "" if in_header else f"[M:{meter_name(element)}]"
             case tempo.MetronomeMark():
                 return _tempo(element, in_header)
             case dynamics.Dynamic():
-                return f"!{element.value}!" if element.value else ""
+                return _dynamic(element.value or "")
             case harmony.ChordSymbol():
                 return _quoted("", element.figure.replace("-", "b"))
             case expressions.TextExpression() | expressions.RehearsalMark():
@@ -248,6 +252,12 @@ class VoiceFromMusic21:
             case RepeatExpression():
                 return REPEAT_EXPRESSIONS.get(type(element), "")
         return ""
+
+
+def _beat(metre: meter.TimeSignature) -> Fraction:
+    """Length of a beat in eighths; a quarter where beats are unequal, as in 3+2/8."""
+    lengths = {beat.duration.quarterLength for beat in metre.beatSequence}
+    return eighths(lengths.pop()) if len(lengths) == 1 else _QUARTER_NOTE
 
 
 def _is_grace(event: Event) -> bool:
@@ -279,6 +289,11 @@ def _ornament(mark: Music21Object) -> str:
     if isinstance(mark, expressions.Tremolo):
         return f"!{'/' * mark.numberOfMarks}!"
     return next((ORNAMENTS[kind] for kind in type(mark).__mro__ if kind in ORNAMENTS), "")
+
+
+def _dynamic(name: str) -> str:
+    """``!mf!``; other than one word, as words: a decoration holds no blanks."""
+    return f"!{name}!" if _WORD.fullmatch(name) else _quoted("^", name)
 
 
 def _tempo(mark: tempo.MetronomeMark, in_header: bool) -> str:
