@@ -16,13 +16,14 @@ from xml.etree import ElementTree
 
 from notagen.corpus import formats
 from notagen.corpus.dedup import signature
-from notagen.corpus.guards import RefusedError, check, open_documents
+from notagen.corpus.guards import RefusedError, check, is_archive, open_documents
 from notagen.corpus.remote import local_file
 from notagen.corpus.sources import UNKNOWN, Source
 from notagen.errors import UserError
 from notagen.notation import NotationError, Tune, clean, plain_line
 from notagen.patches import encode, line_starts
 from notagen.scores import ScoreError, read_each
+from notagen.scores.files import MUSICXML
 
 if TYPE_CHECKING:
     from notagen.data.storage import Rejection, Row
@@ -168,10 +169,10 @@ def read_composer(path: Path) -> str:
     if suffix in _TEXT_FIELD:
         fields = _TEXT_FIELD[suffix].findall(path.read_bytes())
         names = {field.decode("utf-8", "replace").strip() for field in fields} - {""}
-    elif suffix == ".mxl":
+    elif suffix in MUSICXML and is_archive(path):
         with zipfile.ZipFile(path) as archive:
             names = {name for document in open_documents(archive) for name in _creators(document)}
-    elif suffix in (".xml", ".musicxml"):
+    elif suffix in MUSICXML:
         with path.open("rb") as document:
             names = set(_creators(document))
     else:

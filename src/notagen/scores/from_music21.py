@@ -31,7 +31,7 @@ from notagen.notation.bars import print_length
 from notagen.notation.keys import Key, parse_key
 from notagen.scores.barlines import barlines
 from notagen.scores.fields import Spelling, abc_letter, clef_name, key_name, meter_name, tempo_text
-from notagen.scores.layers import Event, Layer, eighths
+from notagen.scores.layers import Event, Layer, eighths, is_hidden
 from notagen.scores.marks import ARTICULATIONS, FINGERS, ORNAMENTS, REPEAT_EXPRESSIONS
 from notagen.scores.rhythm import Rhythm, write_rhythm
 from notagen.scores.staves import (
@@ -181,7 +181,7 @@ class VoiceFromMusic21:
         """ABC of a note, chord or rest with its slurs and decorations."""
         before = "(" * self._spans.slurs_opening[id(element)] + _decorations(element)
         after = print_length(length)
-        if element.hasStyleInformation and element.style.hideObjectOnPrint:
+        if is_hidden(element):
             body = "x"
         elif isinstance(element, note.Rest):
             body = "z"
@@ -192,7 +192,9 @@ class VoiceFromMusic21:
 
     def _sounding(self, element: Music21Object) -> tuple[str, str]:
         """Pitches of a note or chord, and its tie if all its notes are tied."""
-        members = element.notes if isinstance(element, chord.ChordBase) else (element,)
+        members = [element]
+        if isinstance(element, chord.ChordBase):
+            members = [member for member in element.notes if not is_hidden(member)]
         incoming = self._ties
         if not element.duration.isGrace:  # a grace note may stand between tied notes
             self._ties = {}

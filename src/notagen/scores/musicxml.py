@@ -57,8 +57,8 @@ def parse_musicxml(content: bytes) -> stream.Score:
     return importer.stream
 
 
-def is_archive(start: bytes) -> bool:
-    """True for the first bytes of a zip archive."""
+def starts_archive(start: bytes) -> bool:
+    """True if a file that starts with these bytes is a zip archive."""
     return start.startswith(_ARCHIVE)
 
 
@@ -69,7 +69,7 @@ def document(content: bytes) -> bytes:
         ScoreError: the archive holds no MusicXML.
         zipfile.BadZipFile: it is damaged.
     """
-    if not is_archive(content):
+    if not starts_archive(content):
         return content
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         names = archive.namelist()

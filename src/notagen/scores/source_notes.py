@@ -1,0 +1,94 @@
+"""Counts of the notes in a score file, by its text and not by the reader, to check the reader by.
+
+Notes of a tie and of a chord count one by one, grace notes too; rests and hidden notes do not.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import groupby
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+_KERN_NOTE = re.compile(r"[^r\s]*[a-gA-G][^r\s]*")
+
+
+def count_kern(text: str) -> list[int]:
+    """Notes in the **kern spines of a Humdrum file: a number for each run of spines, to ``*-``."""
+    counts: list[int] = []
+    columns: list[tuple[int, str]] = []  # spine and its kind
+    for number, line in enumerate(text.splitlines()):
+        tokens = re.split("\t+", line.rstrip())
+        if not line.strip() or line.startswith(("!", "=")):
+            continue
+        if line.startswith("**") and not columns:
+            columns = list(enumerate(token[2:] for token in tokens))
+            if "**kern" in tokens:
+                counts.append(0)
+        elif line.startswith("*"):
+            columns = _columns_after(columns, tokens, number)
+        else:
+            for (_, kind), token in zip(columns, tokens, strict=False):
+                if kind == "kern":
+                    counts[-1] += len(_KERN_NOTE.findall(token))
+    return counts
+
+
+def _columns_after(
+    columns: list[tuple[int, str]], tokens: list[str], number: int
+) -> list[tuple[int, str]]:
+    """Columns after a line of interpretations: spines that split, join, end, begin, or cross."""
+    after: list[tuple[int, str]] = []
+    crossing: list[tuple[int, str]] = []
+    for (path, column), same in groupby(zip(tokens, columns, strict=False)):
+        for _ in range(1 if path == "*v" else len(list(same))):
+            if path.startswith("**"):
+                after.append((column[0], path[2:]))
+            elif path == "*x":
+                crossing.append(column)
+                if len(crossing) == 2:
+                    after += reversed(crossing)
+                    crossing = []
+            elif path != "*-":
+                after += [column, column] if path == "*^" else [column]
+            if path == "*+":
+                after.append((-number, ""))  # its kind stands in the next line
+    return after
+
+
+def count_musicxml(root: Element | str | bytes) -> int:
+    """Notes of a MusicXML document (score-partwise), percussion included.
+
+    Slash heads and notes that are not printed do not count, nor does a tablature that doubles
+    another staff of its part; bars repeated by ``<measure-repeat>`` count once more.
+
+    Raises:
+        ElementTree.ParseError: it is not well-formed.
+    """
+    if isinstance(root, str | bytes):
+        root = ElementTree.fromstring(root)
+    return sum(_count_part(part) for part in root.findall("part"))
+
+
+def _count_part(part: Element) -> int:
+    clefs = {clef.get("number", "1"): clef.findtext("sign") for clef in part.iter("clef")}
+    plain = {staff for staff, sign in clefs.items() if sign != "TAB"}
+    counts: list[int] = []
+    span = 0
+    for measure in part.findall("measure"):
+        for repeat in measure.iter("measure-repeat"):
+            span = int(repeat.text or 1) if repeat.get("type") == "start" else 0
+        count = sum(
+            _sounds(note) and (not plain or clefs.get(note.findtext("staff", "1")) != "TAB")
+            for note in measure.findall("note")
+        )
+        counts.append(counts[-span] if span and not count and span <= len(counts) else count)
+    return sum(counts)
+
+
+def _sounds(note: Element) -> bool:
+    return (
+        (note.find("pitch") is not None or note.find("unpitched") is not None)
+        and note.get("print-object") != "no"
+        and (note.findtext("notehead") or "").strip() != "slash"
+    )
