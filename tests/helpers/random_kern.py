@@ -7,6 +7,8 @@ from fractions import Fraction
 from random import Random
 from typing import TypeAlias
 
+from music21 import harmony, stream
+
 Notes: TypeAlias = Counter[tuple[int, Fraction, str, Fraction]]
 """Bar from 1, onset and length in quarters, pitch as in ``C#4``."""
 
@@ -84,3 +86,18 @@ def _fill(
             columns.append(tokens)
     for onset in sorted(set().union(*columns)):
         lines.append([column.get(onset, ".") for column in columns])
+
+
+def notes(score: stream.Score) -> Notes:
+    """The notes of a music21 score, as :func:`random_kern` counts them."""
+    found: Notes = Counter()
+    for part in score.parts:
+        for bar, measure in enumerate(part.getElementsByClass(stream.Measure), start=1):
+            for element in measure.recurse().notes:
+                if isinstance(element, harmony.ChordSymbol):
+                    continue
+                onset = Fraction(element.getOffsetInHierarchy(measure))
+                for pitch in element.pitches:
+                    length = Fraction(element.quarterLength)
+                    found[bar, onset, pitch.nameWithOctave, length] += 1
+    return found

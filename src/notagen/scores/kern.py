@@ -15,7 +15,7 @@ from fractions import Fraction
 from itertools import groupby
 from typing import Final
 
-from music21 import clef, dynamics, instrument, key, meter, note, stream, tempo
+from music21 import bar, clef, dynamics, instrument, key, meter, note, stream, tempo
 from music21.base import Music21Object
 from music21.common.numberTools import opFrac
 from music21.humdrum import instruments
@@ -248,9 +248,9 @@ class _Score:
                     columns += [column, exchanged]
                     exchanged = None
                 elif path == "*+":
-                    bars = max((len(spine.measures) for spine in self._spines), default=0)
+                    silent = max((len(spine.measures) for spine in self._spines), default=0)
                     self._spines.append(
-                        _Spine("", measures=[stream.Measure() for _ in range(bars)])
+                        _Spine("", measures=[stream.Measure() for _ in range(silent)])
                     )
                     columns += [column, _Column(self._spines[-1], fresh=True)]
                 elif path != "*-":
@@ -312,8 +312,9 @@ def _open_bar(spine: _Spine, token: str) -> None:
     ended = before.rightBarline
     repeat = spine.measure.leftBarline
     spine.measure = hdStringToMeasure(token, before)
-    if ended is not None and before.rightBarline.type == "regular":
-        before.rightBarline = ended  # two barlines without music between them
+    # Of two barlines without music between them, the one that says more.
+    if isinstance(ended, bar.Repeat) or (ended and before.rightBarline.type == "regular"):
+        before.rightBarline = ended
     if spine.measure.leftBarline is None:
         spine.measure.leftBarline = repeat
 

@@ -6,6 +6,7 @@ Notes of a tie and of a chord count one by one, grace notes too; rests and hidde
 from __future__ import annotations
 
 import re
+from collections import Counter
 from itertools import groupby
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
@@ -72,18 +73,42 @@ def count_musicxml(root: Element | str | bytes) -> int:
 
 def _count_part(part: Element) -> int:
     clefs = {clef.get("number", "1"): clef.findtext("sign") for clef in part.iter("clef")}
-    plain = {staff for staff, sign in clefs.items() if sign != "TAB"}
-    counts: list[int] = []
-    span = 0
-    for measure in part.findall("measure"):
-        for repeat in measure.iter("measure-repeat"):
-            span = int(repeat.text or 1) if repeat.get("type") == "start" else 0
-        count = sum(
-            _sounds(note) and (not plain or clefs.get(note.findtext("staff", "1")) != "TAB")
-            for note in measure.findall("note")
-        )
-        counts.append(counts[-span] if span and not count and span <= len(counts) else count)
-    return sum(counts)
+    measures = [list(filter(_sounds, measure.findall("note"))) for measure in part.iter("measure")]
+    doubles = {
+        staff
+        for staff, sign in clefs.items()
+        if sign == "TAB" and all(_doubled(notes, staff) for notes in measures)
+    }
+    counts: list[Counter[str]] = []  # of each bar, by staff
+    spans: dict[str, int] = {}  # bars that are repeated, by staff, "" for all
+    for measure, notes in zip(part.iter("measure"), measures, strict=True):
+        own = Counter(_staff(note) for note in notes if _staff(note) not in doubles)
+        for style in measure.iter("measure-style"):
+            for repeat in style.iter("measure-repeat"):
+                starts = repeat.get("type") == "start"
+                spans[style.get("number", "")] = int(repeat.text or 1) if starts else 0
+        for staff, span in spans.items():
+            for one in counts[-span] if 0 < span <= len(counts) else ():
+                if staff in ("", one) and not own[one]:
+                    own[one] = counts[-span][one]
+        counts.append(own)
+    return sum(count.total() for count in counts)
+
+
+def _doubled(notes: list[Element], staff: str) -> bool:
+    """True if other staves have all pitches of a staff, in one bar."""
+    own = Counter(_pitch(note) for note in notes if _staff(note) == staff)
+    others = Counter(_pitch(note) for note in notes if _staff(note) != staff)
+    return own <= others
+
+
+def _staff(note: Element) -> str:
+    return note.findtext("staff", "1").strip()
+
+
+def _pitch(note: Element) -> str:
+    pitch = note.find("pitch")
+    return "" if pitch is None else "".join("".join(pitch.itertext()).split())
 
 
 def _sounds(note: Element) -> bool:
