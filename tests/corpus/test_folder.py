@@ -1,6 +1,7 @@
 import json
 import os
 import unicodedata
+import zipfile
 
 import pytest
 
@@ -164,6 +165,9 @@ def test_a_score_names_its_composer(tmp_path):
     xml = tmp_path / "a.musicxml"
     creator = '<identification><creator type="composer">Amy Beach</creator></identification>'
     xml.write_text(musicxml(1).replace("<part-list>", creator + "<part-list>", 1))
-    files = [tmp_path / "none.mid", one, several, kern, xml]
-    names = ["", "O'Carolan, Turlough", "", "Palestrina, Giovanni", "Beach, Amy"]
+    packed = tmp_path / "packed.musicxml"  # an archive by its content alone
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.write(xml, "score.xml")
+    files = [tmp_path / "none.mid", one, several, kern, xml, packed]
+    names = ["", "O'Carolan, Turlough", "", "Palestrina, Giovanni", "Beach, Amy", "Beach, Amy"]
     assert [read_composer(file) for file in files] == names
