@@ -70,6 +70,14 @@ def test_a_subspine_that_begins_late(tmp_path: Path) -> None:
     assert [bar.text for bar in tune.bars[0].values()] == ["C2 D2", "x2 F2", "C,2 D,2"]
 
 
+def test_a_subspine_that_begins_while_a_note_sounds(tmp_path: Path) -> None:
+    tune = read_kern(
+        tmp_path, START + "=1\t=1\n4C\t2c\n*\t*^\n4D\t.\t4e\n*\t*v\t*v\n=2\t=2\n2C\t2d\n" + END
+    )
+    assert bars_of(tune) == [["C4", "C,2 D,2"], ["D4", "C,4"]]
+    assert tune.bars[0]["2"].text == "x2 E2"
+
+
 def test_two_staves_that_join_in_one_line(tmp_path: Path) -> None:
     tune = read_kern(
         tmp_path,

@@ -26,7 +26,7 @@ from notagen.errors import ScoreError
 from notagen.scores.marks import DYNAMICS
 
 _PATHS: Final = frozenset(("*-", "*^", "*v", "*x", "*+"))
-_REFERENCE = re.compile(r"!!!+[^:\s]+:")
+_REFERENCE = re.compile(r"!!!+[^:\s@]+(?:@@?[^:\s@]+)?:")
 _CLEF = re.compile(r"\*clef([GFC])(v{1,2}|\^{1,2})?([1-5])")
 _OCTAVES = {"v": -1, "vv": -2, "^": 1, "^^": 2}
 _METER = re.compile(r"\*M(\d{1,3}(?:\+\d{1,3})*)/(1|2|4|8|16|32|64|128|0{1,3})")
@@ -153,7 +153,7 @@ class _Score:
         if not self._columns:
             self._columns = [_Column(_Spine("")) for _ in tokens]
             self._spines = [column.spine for column in self._columns]
-        # A barline or a clef is read in spite of a missing tab; a note may go astray.
+        # A barline or a clef is read in spite of a missing tab; a note could go astray.
         if tokens[0].startswith("="):
             self._barline(tokens[0])
             return
@@ -181,14 +181,15 @@ class _Score:
             if token != "."
         ]
         kern = [pair for pair in pairs if pair[0].spine.kind == "kern"]
-        now = min((column.clock for column, _ in kern if not column.fresh), default=0.0)
+        clocks = {column.clock for column, _ in kern if not column.fresh}
         onsets: dict[int, Fraction | float] = {}  # of each spine that has a note here
         for column, token in kern:
             if not (_PITCH.search(token) or "r" in token):
                 continue
-            if column.fresh:  # a subspine may begin with nothing, later than the split
-                column.clock = max(column.clock, now)
-                column.fresh = False
+            if column.fresh and clocks and column.clock not in clocks:
+                # A subspine may begin with nothing, or while the note before the split sounds.
+                column.clock = min(clocks)
+            column.fresh = False
             element = _note(column.notes, token)
             onsets.setdefault(id(column.spine), column.clock)
             column.spine.events.append(_Event(column.clock, column.layer, element))
@@ -233,7 +234,7 @@ class _Score:
         columns: list[_Column] = []
         pairs = zip(self._columns, tokens, strict=True)
         exchanged: _Column | None = None
-        # Subspines of one spine that join, side by side: as many as there are become one.
+        # Subspines that join, side by side in one spine, become one, however many they are.
         for (path, _), group in groupby(pairs, lambda pair: (pair[1], id(pair[0].spine))):
             members = [column for column, _ in group]
             if path == "*v":
