@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import IO
 from xml.etree import ElementTree
 
-from notagen.corpus.guards import open_documents
+from notagen.corpus.guards import is_archive, open_documents
+from notagen.scores.files import MUSICXML
 from notagen.scores.text_strings import plain_text
 
 _TEXT_FIELD = {".abc": re.compile(rb"^C:(.*)$", re.M), ".krn": re.compile(rb"^!!!COM:(.*)$", re.M)}
@@ -42,10 +43,10 @@ def read_composer(path: Path) -> str:
     if suffix in _TEXT_FIELD:
         fields = _TEXT_FIELD[suffix].findall(path.read_bytes())
         names = {field.decode("utf-8", "replace") for field in fields}
-    elif suffix == ".mxl":
+    elif suffix in MUSICXML and is_archive(path):
         with zipfile.ZipFile(path) as archive:
             names = {name for document in open_documents(archive) for name in _creators(document)}
-    elif suffix in (".xml", ".musicxml"):
+    elif suffix in MUSICXML:
         with path.open("rb") as document:
             names = set(_creators(document))
     else:

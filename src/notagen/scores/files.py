@@ -15,10 +15,14 @@ from notagen.errors import ScoreError, UserError
 from notagen.notation import Tune
 from notagen.scores.abc_source import decoded, for_music21, plain, split_tunes
 from notagen.scores.from_music21 import from_music21
+from notagen.scores.kern import parse_kern
+from notagen.scores.musicxml import parse_musicxml
 from notagen.scores.to_music21 import to_music21
 
 Entry: TypeAlias = str | stream.Score
 """A tune of a file: its ABC text, or the score that music21 parsed."""
+
+MUSICXML = (".musicxml", ".mxl", ".xml")
 
 
 def to_musicxml(tune: Tune) -> str:
@@ -99,8 +103,15 @@ def entries(path: Path) -> Iterator[Entry]:
     """
     if not path.is_file():
         raise ScoreError("there is no such file.")
-    if path.suffix.lower() == ".abc":
+    suffix = path.suffix.lower()
+    if suffix == ".abc":
         yield from split_tunes(decoded(path.read_bytes()))
+        return
+    if suffix == ".krn":
+        yield from map(_in_measures, parse_kern(decoded(path.read_bytes())))
+        return
+    if suffix in MUSICXML:
+        yield _in_measures(parse_musicxml(path.read_bytes()))
         return
     parsed = converter.parse(path, forceSource=True)  # not from music21's cache of pickles
     for score in parsed.scores if isinstance(parsed, stream.Opus) else [parsed]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import groupby
@@ -29,16 +30,8 @@ from notagen.notation import Bar, Tune
 from notagen.notation.bars import print_length
 from notagen.notation.keys import Key, parse_key
 from notagen.scores.barlines import barlines
-from notagen.scores.fields import (
-    Spelling,
-    abc_letter,
-    beat_length,
-    clef_name,
-    key_name,
-    meter_text,
-    tempo_text,
-)
-from notagen.scores.layers import Event, Layer, eighths
+from notagen.scores.fields import Spelling, abc_letter, clef_name, key_name, meter_name, tempo_text
+from notagen.scores.layers import Event, Layer, eighths, is_hidden
 from notagen.scores.marks import ARTICULATIONS, FINGERS, ORNAMENTS, REPEAT_EXPRESSIONS
 from notagen.scores.rhythm import Rhythm, write_rhythm
 from notagen.scores.staves import (
@@ -54,6 +47,9 @@ from notagen.scores.staves import (
 )
 
 _WHOLE_NOTE = Fraction(8)  # eighths
+_QUARTER_NOTE = Fraction(2)
+
+_WORD = re.compile("[A-Za-z-]+")
 
 Step: TypeAlias = tuple[str, int]
 """Letter and octave, as written."""
@@ -187,7 +183,7 @@ class VoiceFromMusic21:
         """ABC of a note, chord or rest with its slurs and decorations."""
         before = "(" * self._spans.slurs_opening[id(element)] + _decorations(element)
         after = print_length(length)
-        if element.hasStyleInformation and element.style.hideObjectOnPrint:
+        if is_hidden(element):
             body = "x"
         elif isinstance(element, note.Rest):
             body = "z"
@@ -198,7 +194,9 @@ class VoiceFromMusic21:
 
     def _sounding(self, element: Music21Object) -> tuple[str, str]:
         """Pitches of a note or chord, and its tie if all its notes are tied."""
-        members = element.notes if isinstance(element, chord.ChordBase) else (element,)
+        members = [element]
+        if isinstance(element, chord.ChordBase):
+            members = [member for member in element.notes if not is_hidden(member)]
         incoming = self._ties
         if not element.duration.isGrace:  # a grace note may stand between tied notes
             self._ties = {}
@@ -244,12 +242,12 @@ class VoiceFromMusic21:
                 return "" if in_header else f"[K:{name}]"
             case meter.TimeSignature():
                 if self._beat:
-                    self._beat = eighths(beat_length(element))
-                return "" if in_header else f"[M:{meter_text(element)}]"
+                    self._beat = _beat(element)
+                return "" if in_header else f"[M:{meter_name(element)}]"
             case tempo.MetronomeMark():
                 return _tempo(element, in_header)
             case dynamics.Dynamic():
-                return f"!{element.value}!" if element.value else ""
+                return _dynamic(element.value or "")
             case harmony.ChordSymbol():
                 return _quoted("", element.figure.replace("-", "b"))
             case expressions.TextExpression() | expressions.RehearsalMark():
@@ -258,6 +256,12 @@ class VoiceFromMusic21:
             case RepeatExpression():
                 return REPEAT_EXPRESSIONS.get(type(element), "")
         return ""
+
+
+def _beat(metre: meter.TimeSignature) -> Fraction:
+    """Length of a beat in eighths; a quarter where beats are unequal, as in 3+2/8."""
+    lengths = {beat.duration.quarterLength for beat in metre.beatSequence}
+    return eighths(lengths.pop()) if len(lengths) == 1 else _QUARTER_NOTE
 
 
 def _is_grace(event: Event) -> bool:
@@ -289,6 +293,11 @@ def _ornament(mark: Music21Object) -> str:
     if isinstance(mark, expressions.Tremolo):
         return f"!{'/' * mark.numberOfMarks}!"
     return next((ORNAMENTS[kind] for kind in type(mark).__mro__ if kind in ORNAMENTS), "")
+
+
+def _dynamic(name: str) -> str:
+    """``!mf!``; other than one word, as words: a decoration holds no blanks."""
+    return f"!{name}!" if _WORD.fullmatch(name) else _quoted("^", name)
 
 
 def _tempo(mark: tempo.MetronomeMark, in_header: bool) -> str:

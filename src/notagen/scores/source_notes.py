@@ -1,13 +1,19 @@
-"""Notes of a score file, counted without the reader, to see whether reading lost or added any."""
+"""Counts of the notes in a score file, by its text and not by the reader, to check the reader by.
+
+Notes of a tie and of a chord count one by one, grace notes too; rests and hidden notes do not.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from itertools import groupby
 from pathlib import Path
-from typing import Final
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
 from notagen.scores.abc_source import decoded, split_tunes
+from notagen.scores.musicxml import document
 
 # Lines of an ABC tune without music: `T:title`, `+:continued`, `%%text`. A letter of a note and
 # the colon of a barline are music: `A:|`.
@@ -22,22 +28,19 @@ _NOTE = re.compile(r"[A-Ga-g]")
 
 
 def counts(path: Path) -> list[int] | None:
-    """Heads of notes of each tune of a file, in order; None where nothing here counts its format.
+    """Notes of each tune of a file, in order; None where nothing here counts its format.
 
-    The notes of chords and graces count, tied notes as often as they are written, repeats once.
+    The file must have passed :func:`notagen.corpus.guards.check`.
     """
-    if path.suffix.lower() == ".abc":
-        return [_abc(tune) for tune in split_tunes(decoded(path.read_bytes()))]
-    total = count(path)
-    return None if total is None else [total]
-
-
-def count(path: Path) -> int | None:
-    """Heads of notes of a whole file; None where nothing here counts its format."""
-    if path.suffix.lower() == ".abc":
-        return sum(counts(path) or [])
-    counter = _COUNTERS.get(path.suffix.lower())
-    return None if counter is None else counter(path)
+    content = path.read_bytes()
+    match path.suffix.lower():
+        case ".abc":
+            return [_abc(tune) for tune in split_tunes(decoded(content))]
+        case ".krn":
+            return count_kern(decoded(content))
+        case ".musicxml" | ".mxl" | ".xml":
+            return [count_musicxml(document(content))]
+    return None
 
 
 def _abc(tune: str) -> int:
@@ -47,5 +50,109 @@ def _abc(tune: str) -> int:
     return sum(len(_NOTE.findall(_WORDS.sub("", line))) for line in lines)
 
 
-_COUNTERS: Final[Mapping[str, Callable[[Path], int]]] = {}
-"""Counters of formats whose files hold one score, by suffix: ``.krn``, ``.mid``."""
+_KERN_NOTE = re.compile(r"[^r\s]*[a-gA-G][^r\s]*")
+
+
+def count_kern(text: str) -> list[int]:
+    """Notes in the **kern spines of a Humdrum file: a number for each run of spines, to ``*-``."""
+    counts: list[int] = []
+    columns: list[tuple[int, str]] = []  # spine and its kind
+    for number, line in enumerate(text.splitlines()):
+        tokens = re.split("\t+", line.rstrip())
+        if not line.strip() or line.startswith(("!", "=")):
+            continue
+        if line.startswith("**") and not columns:
+            columns = list(enumerate(token[2:] for token in tokens))
+            if "**kern" in tokens:
+                counts.append(0)
+        elif line.startswith("*"):
+            columns = _columns_after(columns, tokens, number)
+        else:
+            for (_, kind), token in zip(columns, tokens, strict=False):
+                if kind == "kern":
+                    counts[-1] += len(_KERN_NOTE.findall(token))
+    return counts
+
+
+def _columns_after(
+    columns: list[tuple[int, str]], tokens: list[str], number: int
+) -> list[tuple[int, str]]:
+    """Columns after a line of interpretations: spines that split, join, end, begin, or cross."""
+    after: list[tuple[int, str]] = []
+    crossing: list[tuple[int, str]] = []
+    for (path, column), same in groupby(zip(tokens, columns, strict=False)):
+        for _ in range(1 if path == "*v" else len(list(same))):
+            if path.startswith("**"):
+                after.append((column[0], path[2:]))
+            elif path == "*x":
+                crossing.append(column)
+                if len(crossing) == 2:
+                    after += reversed(crossing)
+                    crossing = []
+            elif path != "*-":
+                after += [column, column] if path == "*^" else [column]
+            if path == "*+":
+                after.append((-number, ""))  # its kind stands in the next line
+    return after
+
+
+def count_musicxml(root: Element | str | bytes) -> int:
+    """Notes of a MusicXML document (score-partwise), percussion included.
+
+    Slash heads and notes that are not printed do not count, nor does a tablature that doubles
+    another staff of its part; bars repeated by ``<measure-repeat>`` count once more.
+
+    Raises:
+        ElementTree.ParseError: it is not well-formed.
+    """
+    if isinstance(root, str | bytes):
+        root = ElementTree.fromstring(root)
+    return sum(_count_part(part) for part in root.findall("part"))
+
+
+def _count_part(part: Element) -> int:
+    clefs = {clef.get("number", "1"): clef.findtext("sign") for clef in part.iter("clef")}
+    measures = [list(filter(_sounds, measure.findall("note"))) for measure in part.iter("measure")]
+    doubles = {
+        staff
+        for staff, sign in clefs.items()
+        if sign == "TAB" and all(_doubled(notes, staff) for notes in measures)
+    }
+    counts: list[Counter[str]] = []  # of each bar, by staff
+    spans: dict[str, int] = {}  # bars that are repeated, by staff, "" for all
+    for measure, notes in zip(part.iter("measure"), measures, strict=True):
+        own = Counter(_staff(note) for note in notes if _staff(note) not in doubles)
+        for style in measure.iter("measure-style"):
+            for repeat in style.iter("measure-repeat"):
+                starts = repeat.get("type") == "start"
+                spans[style.get("number", "")] = int(repeat.text or 1) if starts else 0
+        for staff, span in spans.items():
+            for one in counts[-span] if 0 < span <= len(counts) else ():
+                if staff in ("", one) and not own[one]:
+                    own[one] = counts[-span][one]
+        counts.append(own)
+    return sum(count.total() for count in counts)
+
+
+def _doubled(notes: list[Element], staff: str) -> bool:
+    """True if other staves have all pitches of a staff, in one bar."""
+    own = Counter(_pitch(note) for note in notes if _staff(note) == staff)
+    others = Counter(_pitch(note) for note in notes if _staff(note) != staff)
+    return own <= others
+
+
+def _staff(note: Element) -> str:
+    return note.findtext("staff", "1").strip()
+
+
+def _pitch(note: Element) -> str:
+    pitch = note.find("pitch")
+    return "" if pitch is None else "".join("".join(pitch.itertext()).split())
+
+
+def _sounds(note: Element) -> bool:
+    return (
+        (note.find("pitch") is not None or note.find("unpitched") is not None)
+        and note.get("print-object") != "no"
+        and (note.findtext("notehead") or "").strip() != "slash"
+    )

@@ -12,7 +12,7 @@ from music21 import clef, key, layout, meter, note, spanner, stream, tempo
 from music21.base import Music21Object
 
 from notagen.notation.keys import Key, parse_key
-from notagen.scores.fields import clef_name, key_name, meter_text, tempo_text
+from notagen.scores.fields import clef_name, key_name, meter_name, tempo_text
 from notagen.scores.layers import Layer, sounding_voices, split_layers, with_silent_layers
 from notagen.scores.marks import SPANS
 from notagen.scores.text_strings import plain_text
@@ -190,7 +190,7 @@ def _field(element: Music21Object) -> str:
         case key.KeySignature():
             return f"K:{key_name(element)}"
         case meter.TimeSignature():
-            return f"M:{meter_text(element)}"
+            return f"M:{meter_name(element)}"
         case tempo.MetronomeMark():
             return f"Q:{text}" if (text := tempo_text(element)) else ""
     return ""
