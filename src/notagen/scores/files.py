@@ -14,12 +14,14 @@ from music21.musicxml.m21ToXml import GeneralObjectExporter
 
 from notagen.errors import ScoreError, UserError
 from notagen.notation import Tune
+from notagen.scores.from_midi import from_midi
 from notagen.scores.from_music21 import from_music21
 from notagen.scores.to_music21 import to_music21
 
 Entry: TypeAlias = str | stream.Score
 """A tune of a file: its ABC text, or the score that music21 parsed."""
 
+_MIDI = (".mid", ".midi")
 _FIELD = re.compile(r"(?P<letter>[A-Za-z]):")
 _TUNE_START = re.compile(r"^X:", re.MULTILINE)
 _BLANK_LINE = re.compile(r"\n[ \t]*\n\s*")
@@ -80,10 +82,12 @@ def read(path: Path | str) -> list[Tune]:
 def read_each(path: Path | str) -> Iterator[Tune | ScoreError]:
     """Read a score file tune by tune; an error in one does not lose the others.
 
-    MusicXML (also compressed), MIDI, **kern and all other formats of music21 are read by music21.
-    ABC is read by our own parser, since music21's misplaces notes in broken rhythm; music21's is
-    the second choice, for music without bar lines and the like. Tunes in NotaGen's dialect (with
-    ``%%score`` and voices by number) are taken as they are, others are converted to it.
+    MusicXML (also compressed), **kern and all other formats of music21 are read by music21. MIDI is
+    read by :func:`notagen.scores.from_midi.from_midi`: music21's reader loses metres, spells
+    without regard to the key, and takes ten times as long or more. ABC is read by our own parser,
+    since music21's misplaces notes in broken rhythm; music21's is the second choice, for music
+    without bar lines and the like. Tunes in NotaGen's dialect (with ``%%score`` and voices by
+    number) are taken as they are, others are converted to it.
 
     Yields:
         each tune, or a ScoreError with the reason why it, or the whole file, can't be read.
@@ -108,6 +112,9 @@ def entries(path: Path) -> Iterator[Entry]:
         raise ScoreError("there is no such file.")
     if path.suffix.lower() == ".abc":
         yield from split_tunes(_decoded(path.read_bytes()))
+        return
+    if path.suffix.lower() in _MIDI:
+        yield from_midi(path.read_bytes())
         return
     parsed = converter.parse(path, forceSource=True)  # not from music21's cache of pickles
     for score in parsed.scores if isinstance(parsed, stream.Opus) else [parsed]:
