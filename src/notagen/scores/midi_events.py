@@ -98,13 +98,19 @@ def parse_midi(content: bytes) -> MidiScore:
 def _track(track: MidiTrack, score: MidiScore) -> Track:
     found = Track()
     sounding: defaultdict[tuple[int, int], deque[Fraction]] = defaultdict(deque)
+    ended: dict[tuple[int, int], Fraction] = {}
     now = Fraction(0)
     for now, event in _timed(track, score.division):
         if event.isNoteOn():
-            sounding[event.channel, event.pitch].append(now)
+            if ended.pop((event.channel, event.pitch), None) == now:
+                found.notes.append(MidiNote(now, now, event.pitch, event.channel))
+            else:
+                sounding[event.channel, event.pitch].append(now)
         elif event.isNoteOff():
             waiting = sounding[event.channel, event.pitch]
-            if waiting:
+            if not waiting:  # music21 writes a grace note as its end, then its beginning
+                ended[event.channel, event.pitch] = now
+            else:
                 found.notes.append(MidiNote(waiting.popleft(), now, event.pitch, event.channel))
         elif event.type == ChannelVoiceMessages.PROGRAM_CHANGE:
             found.programs.setdefault(event.channel, int(event.data))
