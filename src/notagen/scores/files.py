@@ -8,14 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
-from music21 import converter, stream
-from music21.midi.translate import streamToMidiFile
+from music21 import converter, note, stream
 from music21.musicxml.m21ToXml import GeneralObjectExporter
 
 from notagen.errors import ScoreError, UserError
 from notagen.notation import Tune
 from notagen.scores.from_midi import from_midi
 from notagen.scores.from_music21 import from_music21
+from notagen.scores.performance import perform
+from notagen.scores.to_midi import midi_file
 from notagen.scores.to_music21 import to_music21
 
 Entry: TypeAlias = str | stream.Score
@@ -38,6 +39,9 @@ def to_musicxml(tune: Tune) -> str:
     """
     with _music21_errors("MusicXML"):
         score = to_music21(tune)
+        for rest in score.recurse().getElementsByClass(note.Rest):
+            # music21 10.5 splits no rest that fills its bar, and cannot write one of nine eighths.
+            rest.fullMeasure = rest.fullMeasure if rest.duration.type != "complex" else False
         score.splitAtDurations(recurse=True)
         exporter = GeneralObjectExporter(score)
         exporter.makeNotation = False  # it would break up notes in bars longer than their metre
@@ -45,13 +49,13 @@ def to_musicxml(tune: Tune) -> str:
 
 
 def to_midi(tune: Tune) -> bytes:
-    """Convert a tune to a Standard MIDI File.
+    """Convert a tune to a Standard MIDI File, repeats played and drums on channel 10.
 
     Raises:
         ScoreError: (a ValueError) music21 can't write the tune.
     """
     with _music21_errors("MIDI"):
-        return bytes(streamToMidiFile(to_music21(tune).toSoundingPitch()).writestr())
+        return midi_file(perform(tune))
 
 
 @contextmanager

@@ -208,6 +208,10 @@ class VoiceFromMusic21:
         sounding = _display_pitch(member)
         step = (sounding.step, sounding.implicitOctave - self._clef.octaveChange)
         alter = int(sounding.alter)
+        if isinstance(member, note.Unpitched):  # a place on the staff, whatever the key
+            if starts:
+                self._ties[step] = 0
+            return abc_letter(*step)
         if alter != sounding.alter or abs(alter) > 2:
             raise ScoreError(f"{sounding.nameWithOctave} has an accidental that ABC can't write.")
         shown = sounding.accidental is not None and bool(sounding.accidental.displayStatus)
