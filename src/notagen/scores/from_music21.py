@@ -132,6 +132,9 @@ class VoiceFromMusic21:
         ``empty`` is the letter, ``z`` or ``x``, of the rest in a bar without notes or rests.
         """
         self._spelling.start_bar()
+        for event in layer.events:
+            if self._beat and isinstance(event.element, meter.TimeSignature):
+                self._beat = eighths(event.element.beatDuration.quarterLength)
         notes = [event for event in layer.events if event.length]
         rhythms = iter(write_rhythm(notes, length, self._beat))
         out: list[str] = []
@@ -237,8 +240,6 @@ class VoiceFromMusic21:
                 self._spelling.set_key(parse_key(name) or Key(0, "C"))
                 return "" if in_header else f"[K:{name}]"
             case meter.TimeSignature():
-                if self._beat:
-                    self._beat = eighths(element.beatDuration.quarterLength)
                 return "" if in_header else f"[M:{element.ratioString}]"
             case tempo.MetronomeMark():
                 return _tempo(element, in_header)

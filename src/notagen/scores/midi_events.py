@@ -82,6 +82,7 @@ def parse_midi(content: bytes) -> MidiScore:
         raise ScoreError(
             "the MIDI file counts SMPTE frames, not quarters; save it with ticks per quarter."
         )
+    _check_length(content)
     file = MidiFile()
     try:
         file.readstr(content)
@@ -93,6 +94,15 @@ def parse_midi(content: bytes) -> MidiScore:
     score.metres.sort()
     score.tempi.sort()
     return score
+
+
+def _check_length(content: bytes) -> None:
+    position = 8 + int.from_bytes(content[4:8], "big")
+    for number in range(1, 1 + int.from_bytes(content[10:12], "big")):
+        end = position + 8 + int.from_bytes(content[position + 4 : position + 8], "big")
+        if position + 8 > len(content) or end > len(content):
+            raise ScoreError(f"the MIDI file is damaged: it ends in track {number}.")
+        position = end
 
 
 def _track(track: MidiTrack, score: MidiScore) -> Track:

@@ -44,7 +44,7 @@ def spell(pitches: Sequence[int], fifths: Sequence[int]) -> list[Name]:
             lowest = tonics - 5  # the flat second; the raised fourth is 11 fifths above
             names = lowest + (pitch_class * 7 - lowest) % 12
             # The name nearest to the key's own notes wins a tie.
-            distances = {int(name): abs(int(name) - int(key) - 2) for name in names}
+            distances = {int(name): abs(int(name) - int(key) - 3) for name in names}
             choices = sorted(distances, key=distances.__getitem__)
             votes = np.stack([weights[:, names == name].sum(axis=1) for name in choices])
             rows = (keys == key) & (classes == pitch_class)
