@@ -1,6 +1,7 @@
 """MIDI files: metres, keys, grids, channels, drums."""
 
 import random
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from notagen.notation import Tune
 from notagen.scores import ScoreError, from_music21, read, to_midi
 from notagen.scores.from_midi import from_midi
+from notagen.scores.performance import PlayedPart, perform
 from notagen.scores.source_notes import count_midi
 from tests.helpers.midi_files import Events, key, line, metre, midi, played, program, tempo, title
 from tests.helpers.music21_scores import corpus_score, one_voice
@@ -115,7 +117,7 @@ def test_programs_that_end_notes_early() -> None:
     early = [event for i, one in enumerate(SCALE) for event in played(i * 480, 455, one)]
     assert bars(midi([early])) == ["C2 D2 E2 F2", "G2 A2 B2 c2"]
     off_by_one = [event for i, one in enumerate(SCALE) for event in played(i * 60, 59, one)]
-    assert bars(midi([off_by_one])) == ["C/4D/4E/4F/4G/4A/4B/4c/4 x6".replace("x", "z")]
+    assert bars(midi([off_by_one])) == ["C/4D/4E/4F/4G/4A/4B/4c/4 z6"]
     staccato = [event for i, one in enumerate(SCALE[:4]) for event in played(i * 480, 240, one)]
     assert bars(midi([staccato])) == ["C z D z E z F z"]
 
@@ -165,7 +167,7 @@ def test_channels_of_one_track_among_others_are_one_part() -> None:
     violin = line(0, 480, [72, 74]) + line(960, 480, [76, 77], channel=2)  # arco and pizzicato
     content = midi([violin], [line(0, 960, [48, 50], channel=3)])
     assert bars(content) == ["c2 d2 e2 f2"]
-    assert tune(content).voices == ("1", "2") or list(tune(content).voices) == ["1", "2"]
+    assert len(tune(content).voices) == 2
 
 
 def test_silence_and_empty_tracks() -> None:
@@ -234,9 +236,7 @@ def test_our_own_midi_comes_back(name: str, tmp_path: Path) -> None:
     assert [[n[:3] for n in part.notes] for part in _parts(after)] == sounding
 
 
-def _parts(one: Tune) -> list:
-    from notagen.scores.performance import perform
-
+def _parts(one: Tune) -> list[PlayedPart]:
     return [part for part in perform(one).parts if part.notes]
 
 
@@ -253,3 +253,23 @@ def test_count_of_notes(tmp_path: Path) -> None:
         b"MThd\0\0\0\6\0\0\0\1\1\xe0MTrk\0\0\0\x0f\0\x90\x3c\x40\x60\x3c\0\0\x3e\x40\0\xff\x2f\0"
     )
     assert count_midi(running) == 2
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_note_is_lost(seed: int) -> None:
+    """Random parts on random grids: as many notes, at their onsets, as were written."""
+    draw = random.Random(seed)
+    tracks, written = [], []
+    for channel in (1, 2, 3):
+        events: Events = []
+        for quarter in range(draw.randint(4, 24)):
+            grid = draw.choice([1, 2, 3, 4, 5, 6, 8])
+            for place in sorted(draw.sample(range(grid), draw.randint(1, grid))):
+                pitch, tick = draw.randint(40, 80), quarter * 480 + 480 * place // grid
+                events += played(tick, 480 * draw.randint(1, 3) // grid, pitch, channel)
+                written.append((Fraction(quarter) + Fraction(place, grid), pitch))
+        tracks.append([events])
+    content = midi([metre(0, *draw.choice([(4, 4), (3, 4), (6, 8), (5, 8)]))], *tracks)
+    assert count_midi(content) == len(written)
+    heard = [(one.onset, one.pitch) for part in perform(tune(content)).parts for one in part.notes]
+    assert sorted(heard) == sorted(written)

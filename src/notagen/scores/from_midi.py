@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
+from math import floor
 
 from music21 import bar, clef, key, meter, stream, tempo
 from music21.exceptions21 import InstrumentException
@@ -20,7 +21,7 @@ from notagen.scores.midi_spelling import Name, likely_fifths, spell
 from notagen.scores.midi_voices import add_fragments, by_bar, sounds_of, voices_of
 from notagen.scores.quantize import Quantized, quantize
 
-_MAX_BARS = 20_000
+_MAX_BARS = 5_000
 _MIDDLE_C = 60
 _MIN_TEMPO = 4  # quarters per minute
 _ROUNDED = 0.05
@@ -89,8 +90,20 @@ def _parts(midi: MidiScore) -> list[Part]:
         for channel, notes in sorted(by_channel.items()):
             name = _part_name(track, channel or notes[0].channel, alone=len(by_channel) == 1)
             found = sorted(quantize(notes, midi.division))
+            if channel == DRUMS:
+                found = _ringing(found)
             parts.append(Part(name, channel == DRUMS, keys | own, found))
     return parts
+
+
+def _ringing(strokes: Sequence[Quantized]) -> list[Quantized]:
+    """Drums up to the next stroke or quarter: when their notes end has no meaning."""
+    onsets = sorted({one.onset for one in strokes})
+    ends = {
+        onset: min(following, Fraction(floor(onset) + 1))
+        for onset, following in zip(onsets, [*onsets[1:], onsets[-1] + 1], strict=True)
+    }
+    return [one._replace(end=ends[one.onset]) for one in strokes]
 
 
 def _part_name(track: Track, channel: int, alone: bool) -> str:

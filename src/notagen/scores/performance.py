@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from music21 import chord, harmony, key, meter, note, stream, tempo, volume
@@ -15,6 +16,7 @@ from notagen.notation import Tune
 from notagen.scores.drums import drum_key
 from notagen.scores.to_music21 import to_music21
 
+_MAX_DIVISOR = 20160  # of a quarter
 _DEFAULT_TEMPO = 120.0  # quarters per minute
 _TIES_FROM, _TIES_TO = ("stop", "continue"), ("start", "continue")
 
@@ -96,10 +98,16 @@ def perform(tune: Tune) -> Performance:
     )
 
 
+@lru_cache(maxsize=1 << 14)
+def _exact(quarters: float | Fraction) -> Fraction:
+    """A time that music21 may have added up as floats: ties join where it is exactly equal."""
+    return Fraction(quarters).limit_denominator(_MAX_DIVISOR)
+
+
 def _timed(part: stream.Part, kind: type) -> Iterator[tuple[Fraction, Any]]:
     for measure in part.getElementsByClass(stream.Measure):
         for element in measure.recurse().getElementsByClass(kind):
-            yield Fraction(measure.offset + element.getOffsetInHierarchy(measure)), element
+            yield _exact(measure.offset) + _exact(element.getOffsetInHierarchy(measure)), element
 
 
 def _metres(measures: Sequence[stream.Measure]) -> Iterator[tuple[Fraction, tuple[int, int]]]:
@@ -109,14 +117,14 @@ def _metres(measures: Sequence[stream.Measure]) -> Iterator[tuple[Fraction, tupl
     for measure in measures:
         signature = measure.timeSignature or signature
         metre = (signature.numerator, signature.denominator)
-        length = Fraction(measure.duration.quarterLength)
+        length = _exact(measure.duration.quarterLength)
         if length and length != Fraction(4 * metre[0], metre[1]):
             beats = length * max(metre[1], (length / 4).denominator) / 4
             unit = max(metre[1], (length / 4).denominator)
             if beats.denominator == 1 and beats < 256 and unit & (unit - 1) == 0:
                 metre = (int(beats), unit)
         if metre != before:
-            yield Fraction(measure.offset), metre
+            yield _exact(measure.offset), metre
         before = metre
 
 
@@ -148,7 +156,7 @@ def _struck(part: stream.Part) -> Iterator[tuple[Fraction, Fraction, note.NotRes
     for onset, element in _timed(part, note.NotRest):
         if isinstance(element, harmony.Harmony) or not isinstance(element, note.NotRest):
             continue
-        end = onset + Fraction(element.duration.quarterLength)
+        end = onset + _exact(element.duration.quarterLength)
         velocity = min(max(round(element.volume.cachedRealized * 127), 1), 127)
         for one in element.notes if isinstance(element, chord.ChordBase) else (element,):
             yield onset, end, one, velocity
