@@ -213,7 +213,9 @@ def test_tempo() -> None:
         (midi([metre(0, 4, 4)]), "no notes"),
         (b"RIFF" + bytes(20), "MThd"),
         (midi([played(0, 480, 60)])[:30], "damaged"),
-        (midi([played(0xFFFFFFF, 480, 60)]), "bars"),
+        (midi([played(0xFFFFFFF, 480, 60)]), "nothing begins"),
+        (midi([played(0, 490_000, 60)]), "nothing begins"),
+        (midi([metre(0, 1, 64), line(0, 480, [60] * 400)]), "bars"),
     ],
 )
 def test_refusals(tmp_path: Path, content: bytes, reason: str) -> None:

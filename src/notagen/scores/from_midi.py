@@ -22,6 +22,7 @@ from notagen.scores.midi_voices import add_fragments, by_bar, sounds_of, voices_
 from notagen.scores.quantize import Quantized, quantize
 
 _MAX_BARS = 5_000
+_MAX_SILENCE = 1_000  # quarters between two onsets
 _MIDDLE_C = 60
 _MIN_TEMPO = 4  # quarters per minute
 _ROUNDED = 0.05
@@ -62,8 +63,16 @@ def from_midi(content: bytes) -> stream.Score:
     parts = _parts(midi)
     if not parts:
         raise ScoreError("the MIDI file holds no notes.")
+    end = max(one.end for part in parts for one in part.notes)
+    onsets = {one.onset for part in parts for one in part.notes}
+    for before, after in pairwise(sorted({Fraction(0), *onsets, end})):
+        if after - before > _MAX_SILENCE:
+            raise ScoreError(
+                "the MIDI file is damaged: nothing begins in the "
+                f"{float(after - before):.0f} quarters after quarter {float(before):g}."
+            )
     _spell(parts)
-    bars = _bars(midi, max(end for part in parts for _, end, _ in part.notes))
+    bars = _bars(midi, end)
     score = stream.Score()
     for number, part in enumerate(parts):
         made = _fill(part, bars)

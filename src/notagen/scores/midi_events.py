@@ -73,11 +73,13 @@ def parse_midi(content: bytes) -> MidiScore:
     if content[:4] != b"MThd" or len(content) < 14:
         raise ScoreError("the file is no Standard MIDI File: it does not begin with MThd.")
     kind, division = int.from_bytes(content[8:10], "big"), int.from_bytes(content[12:14], "big")
-    if kind not in (0, 1):
+    if kind == 2:
         raise ScoreError(
-            f"a MIDI file of format {kind} holds sequences that are not played together; "
+            "a MIDI file of format 2 holds sequences that are not played together; "
             "save each as a file of format 0 or 1."
         )
+    if kind > 2:
+        raise ScoreError(f"the MIDI file is damaged: there is no format {kind}.")
     if division & 0x8000 or not division:
         raise ScoreError(
             "the MIDI file counts SMPTE frames, not quarters; save it with ticks per quarter."
