@@ -197,6 +197,15 @@ def test_a_unison_of_two_voices_keeps_both_notes() -> None:
     assert bars(content)[0].count("C") + bars(content, "2")[0].count("C") == 2
 
 
+def test_notes_without_length_are_grace_notes() -> None:
+    grace = played(0, 0, 64)[::-1]  # its end first, as music21 writes it
+    ends_first = [(tick, 2 - order, data) for tick, order, data in grace]
+    assert bars(midi([ends_first, played(0, 480, 60)])) == ["{E} C2 z6"]
+    assert bars(midi([ends_first]))[0].startswith("{E}")
+    twice = [event for tick in (0, 480) for event in played(tick, 480, 64)]
+    assert bars(midi([ends_first, twice])) == ["{E} E2 E2 z4"]
+
+
 def test_tempo() -> None:
     assert "Q:1/4=96" in header(midi([tempo(0, 96), played(0, 1920, 60)]))
     changing = midi([tempo(0, 96), tempo(1920, 60), line(0, 1920, [60, 62])])

@@ -63,7 +63,7 @@ def from_midi(content: bytes) -> stream.Score:
     parts = _parts(midi)
     if not parts:
         raise ScoreError("the MIDI file holds no notes.")
-    end = max(one.end for part in parts for one in part.notes)
+    end = max(Fraction(1), *(one.end for part in parts for one in part.notes))
     onsets = {one.onset for part in parts for one in part.notes}
     for before, after in pairwise(sorted({Fraction(0), *onsets, end})):
         if after - before > _MAX_SILENCE:
