@@ -88,7 +88,7 @@ def read_each(path: Path | str) -> Iterator[Tune | ScoreError]:
 
     MusicXML (also compressed), **kern and all other formats of music21 are read by music21. MIDI is
     read by :func:`notagen.scores.from_midi.from_midi`: music21's reader loses metres, spells
-    without regard to the key, and takes ten times as long or more. ABC is read by our own parser,
+    without regard to the key, and takes twice as long or more. ABC is read by our own parser,
     since music21's misplaces notes in broken rhythm; music21's is the second choice, for music
     without bar lines and the like. Tunes in NotaGen's dialect (with ``%%score`` and voices by
     number) are taken as they are, others are converted to it.

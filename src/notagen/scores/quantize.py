@@ -22,6 +22,7 @@ _PLAYED_GRIDS = (1, 2, 3, 4, 6, 8)
 _FINEST = 8  # for played quarters that none of them can tell apart
 _PENALTY = 0.012  # quarters of error, for each part of a grid of played notes
 _EXACTNESS = Fraction(1, 240)  # quarters, by which exact times may be rounded
+_FLOAT_ERROR = 1e-9
 _SIMPLE = (12, 16)
 _EXACT_SHARE = 0.5  # of times on parts of these; of times at random, one of four is
 _TOGETHER = Fraction(1, 16)  # quarters between the first and next note of a played chord
@@ -82,8 +83,8 @@ def _with_chords_ended_together(notes: Sequence[Quantized]) -> list[Quantized]:
 
 
 def _are_exact(times: Iterable[Fraction], tolerance: Fraction) -> bool:
-    errors = [min(abs(time - _nearest(time, grid)) for grid in _SIMPLE) for time in times]
-    return sum(error <= tolerance for error in errors) >= _EXACT_SHARE * len(errors)
+    fits = [any(_fits(time, grid, tolerance) for grid in _SIMPLE) for time in times]
+    return sum(fits) >= _EXACT_SHARE * len(fits)
 
 
 def _nearest(time: Fraction, grid: int) -> Fraction:
@@ -91,7 +92,8 @@ def _nearest(time: Fraction, grid: int) -> Fraction:
 
 
 def _fits(time: Fraction, grid: int, tolerance: Fraction) -> bool:
-    return abs(time - _nearest(time, grid)) <= tolerance
+    parts = time.numerator * grid / time.denominator  # a float: fractions take ten times as long
+    return abs(parts - round(parts)) <= float(tolerance) * grid + _FLOAT_ERROR
 
 
 def _snap(time: Fraction, grid: int, tolerance: Fraction) -> Fraction | None:
