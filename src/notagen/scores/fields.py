@@ -57,8 +57,10 @@ def key_signature(name: Key) -> key.KeySignature:
 
 
 def clef_name(sign: clef.Clef) -> str:
-    """A clef's ABC name, as in ``V:1 treble-8``; ``perc`` for clefs without one."""
-    return CLEFS.get((sign.sign, sign.line), "perc") + _OCTAVES.get(sign.octaveChange, "")
+    """A clef's ABC name, as in ``V:1 treble-8``; ``treble`` for clefs without one (tablature)."""
+    if isinstance(sign, clef.PercussionClef):
+        return "perc"
+    return CLEFS.get((sign.sign, sign.line), "treble") + _OCTAVES.get(sign.octaveChange, "")
 
 
 def parse_clef(name: str) -> clef.Clef | None:

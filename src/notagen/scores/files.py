@@ -7,22 +7,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
-from music21 import converter, stream
-from music21.midi.translate import streamToMidiFile
+from music21 import converter, note, stream
 from music21.musicxml.m21ToXml import GeneralObjectExporter
 
 from notagen.errors import ScoreError, UserError
 from notagen.notation import Tune
 from notagen.scores.abc_source import decoded, for_music21, plain, split_tunes
+from notagen.scores.from_midi import from_midi
 from notagen.scores.from_music21 import from_music21
 from notagen.scores.kern import parse_kern
 from notagen.scores.musicxml import parse_musicxml
+from notagen.scores.performance import perform
+from notagen.scores.to_midi import midi_file
 from notagen.scores.to_music21 import to_music21
 
 Entry: TypeAlias = str | stream.Score
 """A tune of a file: its ABC text, or the score that music21 parsed."""
 
 MUSICXML = (".musicxml", ".mxl", ".xml")
+_MIDI = (".mid", ".midi")
 
 
 def to_musicxml(tune: Tune) -> str:
@@ -33,6 +36,9 @@ def to_musicxml(tune: Tune) -> str:
     """
     with _music21_errors("MusicXML"):
         score = to_music21(tune)
+        for rest in score.recurse().getElementsByClass(note.Rest):
+            # music21 10.5 splits no rest that fills its bar, and cannot write one of nine eighths.
+            rest.fullMeasure = rest.fullMeasure if rest.duration.type != "complex" else False
         score.splitAtDurations(recurse=True)
         exporter = GeneralObjectExporter(score)
         exporter.makeNotation = False  # it would break up notes in bars longer than their metre
@@ -40,13 +46,13 @@ def to_musicxml(tune: Tune) -> str:
 
 
 def to_midi(tune: Tune) -> bytes:
-    """Convert a tune to a Standard MIDI File.
+    """Convert a tune to a Standard MIDI File, repeats played and drums on channel 10.
 
     Raises:
         ScoreError: (a ValueError) music21 can't write the tune.
     """
     with _music21_errors("MIDI"):
-        return bytes(streamToMidiFile(to_music21(tune).toSoundingPitch()).writestr())
+        return midi_file(perform(tune))
 
 
 @contextmanager
@@ -77,10 +83,12 @@ def read(path: Path | str) -> list[Tune]:
 def read_each(path: Path | str) -> Iterator[Tune | ScoreError]:
     """Read a score file tune by tune; an error in one does not lose the others.
 
-    MusicXML (also compressed), MIDI, **kern and all other formats of music21 are read by music21.
-    ABC is read by our own parser, since music21's misplaces notes in broken rhythm; music21's is
-    the second choice, for music without bar lines and the like. Tunes in NotaGen's dialect (with
-    ``%%score`` and voices by number) are taken as they are, others are converted to it.
+    MusicXML (also compressed), **kern and all other formats of music21 are read by music21. MIDI is
+    read by :func:`notagen.scores.from_midi.from_midi`: music21's reader loses metres, spells
+    without regard to the key, and takes twice as long or more. ABC is read by our own parser,
+    since music21's misplaces notes in broken rhythm; music21's is the second choice, for music
+    without bar lines and the like. Tunes in NotaGen's dialect (with ``%%score`` and voices by
+    number) are taken as they are, others are converted to it.
 
     Yields:
         each tune, or a ScoreError with the reason why it, or the whole file, can't be read.
@@ -112,6 +120,9 @@ def entries(path: Path) -> Iterator[Entry]:
         return
     if suffix in MUSICXML:
         yield _in_measures(parse_musicxml(path.read_bytes()))
+        return
+    if suffix in _MIDI:
+        yield from_midi(path.read_bytes())
         return
     parsed = converter.parse(path, forceSource=True)  # not from music21's cache of pickles
     for score in parsed.scores if isinstance(parsed, stream.Opus) else [parsed]:

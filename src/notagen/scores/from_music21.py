@@ -138,6 +138,9 @@ class VoiceFromMusic21:
         ``empty`` is the letter, ``z`` or ``x``, of the rest in a bar without notes or rests.
         """
         self._spelling.start_bar()
+        for event in layer.events:
+            if self._beat and isinstance(event.element, meter.TimeSignature):
+                self._beat = _beat(event.element)
         notes = [event for event in layer.events if event.length]
         rhythms = iter(write_rhythm(notes, length, self._beat))
         out: list[str] = []
@@ -216,6 +219,10 @@ class VoiceFromMusic21:
         sounding = _display_pitch(member)
         step = (sounding.step, sounding.implicitOctave - self._clef.octaveChange)
         alter = int(sounding.alter)
+        if isinstance(member, note.Unpitched):  # a place on the staff, whatever the key
+            if starts:
+                self._ties[step] = 0
+            return abc_letter(*step)
         if alter != sounding.alter or abs(alter) > 2:
             raise ScoreError(f"{sounding.nameWithOctave} has an accidental that ABC can't write.")
         shown = sounding.accidental is not None and bool(sounding.accidental.displayStatus)
@@ -241,8 +248,6 @@ class VoiceFromMusic21:
                 self._spelling.set_key(parse_key(name) or Key(0, "C"))
                 return "" if in_header else f"[K:{name}]"
             case meter.TimeSignature():
-                if self._beat:
-                    self._beat = _beat(element)
                 return "" if in_header else f"[M:{meter_name(element)}]"
             case tempo.MetronomeMark():
                 return _tempo(element, in_header)

@@ -181,11 +181,15 @@ def _keyboards(lines: Sequence[VoiceLine], groups: Sequence[Group]) -> dict[int,
 
 
 def _instrument(line: VoiceLine) -> instrument.Instrument:
-    """The instrument of a name; a piano under that name if music21 does not know it."""
-    try:
-        player = instrument.fromString(line.name)
-    except InstrumentException:
-        player = instrument.Piano()
+    """The instrument of a name, drums for a percussion clef; a piano for unknown names."""
+    player: instrument.Instrument
+    if isinstance(line.clef, clef.PercussionClef):
+        player = instrument.UnpitchedPercussion()
+    else:
+        try:
+            player = instrument.fromString(line.name)
+        except InstrumentException:
+            player = instrument.Piano()
     player.partName = line.name
     player.partAbbreviation = player.instrumentAbbreviation = line.abbreviation
     player.transposition = interval.Interval(line.transpose) if line.transpose else None
@@ -357,11 +361,11 @@ def join_ties(measures: Iterable[stream.Measure]) -> None:
     A tie of ABC stays in its voice, in a score it may end in another. One that reaches no note of
     its pitch is left out: a notation program that finds no end for a tie draws it across the page.
     """
-    begun: list[note.Note] = []
+    begun: list[note.NotRest] = []
     ended: set[int] = set()  # ids of notes whose tie reaches another
-    waiting: dict[tuple[Fraction, str], note.Note] = {}  # by onset and pitch of the tie's end
+    waiting: dict[tuple[Fraction, str], note.NotRest] = {}  # by onset and pitch of the tie's end
     for onset, end, one in sorted(_notes(measures), key=lambda timed: timed[:2]):
-        name = one.pitch.nameWithOctave
+        name = _place(one)
         before = waiting.pop((onset, name), None)
         goes_on = one.tie is not None and one.tie.type in ("start", "continue")
         if before is not None:
@@ -381,7 +385,7 @@ def _tie(*, begins: bool, ends: bool) -> tie.Tie | None:
     return tie.Tie("stop") if ends else None
 
 
-def _notes(measures: Iterable[stream.Measure]) -> Iterator[tuple[Fraction, Fraction, note.Note]]:
+def _notes(measures: Iterable[stream.Measure]) -> Iterator[tuple[Fraction, Fraction, note.NotRest]]:
     """Yield onset and end, in quarters from the piece's start, of each note, also in chords."""
     for measure in measures:
         for voice in measure.voices or [measure]:
@@ -389,6 +393,12 @@ def _notes(measures: Iterable[stream.Measure]) -> Iterator[tuple[Fraction, Fract
                 if not element.duration.isGrace:
                     onset = Fraction(measure.offset) + Fraction(element.offset)
                     end = onset + Fraction(element.duration.quarterLength)
-                    for one in element.notes if isinstance(element, chord.Chord) else (element,):
-                        if isinstance(one, note.Note):
+                    for one in element.notes if isinstance(element, chord.ChordBase) else [element]:
+                        if isinstance(one, note.Note | note.Unpitched):
                             yield onset, end, one
+
+
+def _place(one: note.NotRest) -> str:
+    """Pitch of a note, or the place of a percussion note on its staff."""
+    pitched = isinstance(one, note.Note)
+    return str((one.pitch if pitched else one.displayPitch()).nameWithOctave)
