@@ -46,7 +46,7 @@ def main(config: DictConfig) -> float | None:
         if config.trainer.accelerator == "cpu":
             cpu.configure()
 
-        from notagen.data.workers import end_with_parent
+        from notagen.data.workers import end_loaders, end_with_parent
         from notagen.training import ranks
 
         quiet()
@@ -58,7 +58,10 @@ def main(config: DictConfig) -> float | None:
         if "LOCAL_RANK" in os.environ:
             end_with_parent(signal.SIGTERM)
         with atomic.locked(Path(config.out)) if trainer.is_global_zero else nullcontext():
-            return _train(config, trainer)
+            try:
+                return _train(config, trainer)
+            finally:
+                end_loaders()
 
 
 def _trainer(config: DictConfig) -> L.Trainer:

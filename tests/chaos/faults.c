@@ -50,7 +50,7 @@ static int below_fd(int fd) {
     ssize_t n = readlink(link, path, sizeof path - 1);
     if (n <= 0) return 0;
     path[n] = 0;
-    return below(path);
+    return path[0] == '/' && below(path); /* else it is a pipe or a socket */
 }
 
 static int at(int directory, const char *path) {

@@ -119,6 +119,12 @@ def test_a_rank_that_is_killed_ends_the_others():
     assert time.monotonic() - began < 60
 
 
+def test_an_error_is_not_waited_for_by_a_loader(corpus, tmp_path):
+    process = start(tmp_path, small(corpus, "stage.data.workers=1", "optimizer.lr=1e30"))
+    process.join(90)
+    assert process.exitcode == 1, (tmp_path / "rank-0.log").read_text()
+
+
 @pytest.mark.dist
 def test_a_rank_that_lost_another_says_so(corpus, tmp_path):
     keys, port = small(corpus, *CPUS, "run=lost", "stage.max_steps=9999"), free_port()

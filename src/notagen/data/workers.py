@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import signal
 import sys
+from multiprocessing import active_children
 from typing import Final
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -18,6 +19,17 @@ def end_with_parent(number: int = signal.SIGKILL) -> None:
     """Have the system send this process a signal when the one that started it ends (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
+
+
+def end_loaders() -> None:
+    """End the loaders of this process; at its exit Python would wait for them.
+
+    It ends them by SIGTERM, to which they are deaf, where an error or a signal has kept torch from
+    telling them.
+    """
+    for child in active_children():
+        if child.daemon:  # as torch's are, and no other process that we start
+            child.kill()
 
 
 def start_loader(_: int) -> None:
