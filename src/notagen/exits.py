@@ -21,6 +21,7 @@ from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 from notagen.errors import Stopped, UserError
 
 _WRITING: Final = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EFBIG}
+_AGAIN: Final = 10.0  # seconds that a stop may take
 _READING_OR_WRITING: Final = {
     errno.EACCES,
     errno.EPERM,
@@ -38,13 +39,16 @@ _READING_OR_WRITING: Final = {
 
 
 def listen() -> None:
-    """Let Ctrl-C and SIGTERM raise KeyboardInterrupt and :class:`Stopped` from here on."""
+    """Let Ctrl-C and SIGTERM raise :class:`Stopped` from here on."""
     signal.signal(signal.SIGTERM, _stop)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as of a job in the background
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, _stop)
 
 
 def _stop(number: int, _: object) -> None:
+    # Raised in a callback from C, of numba's compiler say, the exception is lost: raise it again.
+    signal.signal(signal.SIGALRM, lambda *_: _stop(number, None))
+    signal.setitimer(signal.ITIMER_REAL, _AGAIN)
     raise Stopped(number=number)
 
 
@@ -60,6 +64,7 @@ def explained() -> Iterator[None]:
         if sys.stdout is not None:
             sys.stdout.flush()  # a closed pipe is told here, not when the interpreter ends
     except KeyboardInterrupt as interrupt:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         stopped = interrupt if isinstance(interrupt, Stopped) else Stopped()
         print(f"notagen: {str(stopped) or 'stopped'}", file=sys.stderr)
         sys.exit(128 + stopped.number)
