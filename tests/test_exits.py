@@ -84,7 +84,8 @@ def test_a_signal_at_any_moment_ends_a_command_with_one_line(number, after, weig
     # Before the first line of ours runs, the interpreter is ended by the signal itself.
     assert process.returncode in (128 + number, -number)
     if process.returncode > 0:
-        assert told == "notagen: stopped\n"
+        assert told.startswith("notagen: stopped")  # with what was kept, once it writes pieces
+        assert told.count("\n") == 1
 
 
 def test_nobody_reads_the_help(tmp_path):

@@ -159,6 +159,8 @@ class Rules(TypedDict):
     min_bars: CountOrZero
     similarity: PositiveFraction
     validation_fraction: Fraction
+    note_difference: Fraction
+    bar_metres: Annotated[float, Interval(ge=1, le=1000)]
 
 
 class Limits(TypedDict):

@@ -153,7 +153,8 @@ def _command(
     log = os.open(logs / f"{rank}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where pytest's workers do
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run in the background
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # blocked where readers began
     torch.set_num_threads(1)
     if ranks > 1:
         os.environ |= torchrun(rank, ranks, port)

@@ -4,10 +4,9 @@ import unicodedata
 
 import pytest
 
-from notagen.corpus.reader import Reader, last_name_first, read_composer
+from notagen.corpus.reader import Reader
 from notagen.corpus.sources import folder
 from notagen.prompts import Prompt
-from tests.helpers.melodies import abc, melody, musicxml
 
 BACH = Prompt("Baroque", "Bach, Johann Sebastian", "Choral")
 
@@ -138,32 +137,3 @@ def test_files_that_are_no_scores_are_listed_to_be_left_out(tmp_path):
         "gone.txt": ".txt file, which is no score",
         "README": "file without an ending",
     }
-
-
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [
-        ("Ludwig van Beethoven (1770-1827)", "Beethoven, Ludwig van"),
-        ("Bach, Johann Sebastian", "Bach, Johann Sebastian"),
-        ("Trad.", "Trad."),
-        ("Clara\n  Schumann", "Schumann, Clara"),
-    ],
-)
-def test_composers_are_called_by_their_last_names(name, shown):
-    assert last_name_first(name) == shown
-
-
-def test_a_score_names_its_composer(tmp_path):
-    put(tmp_path, "none.mid")
-    one = tmp_path / "one.abc"
-    one.write_text(abc(melody(1)).replace("M:", "C:Turlough O'Carolan\nM:"))
-    several = tmp_path / "several.abc"
-    several.write_text("X:1\nC:A\nK:C\nC|\n\nX:2\nC:B\nK:C\nC|\n")
-    kern = tmp_path / "a.krn"
-    kern.write_text("!!!COM: Palestrina, Giovanni\n**kern\n*-\n")
-    xml = tmp_path / "a.musicxml"
-    creator = '<identification><creator type="composer">Amy Beach</creator></identification>'
-    xml.write_text(musicxml(1).replace("<part-list>", creator + "<part-list>", 1))
-    files = [tmp_path / "none.mid", one, several, kern, xml]
-    names = ["", "O'Carolan, Turlough", "", "Palestrina, Giovanni", "Beach, Amy"]
-    assert [read_composer(file) for file in files] == names

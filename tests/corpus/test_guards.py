@@ -34,8 +34,9 @@ def test_declared_entities_are_refused_in_any_encoding(tmp_path, xml, encoding):
         check(file, LARGEST)
 
 
-def test_archives_are_looked_into_whatever_their_members_are_called(tmp_path):
-    file = tmp_path / "a.mxl"
+@pytest.mark.parametrize("suffix", ["mxl", "musicxml", "xml"])
+def test_archives_are_looked_into_whatever_their_members_are_called(tmp_path, suffix):
+    file = tmp_path / f"a.{suffix}"
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("thumbnail.png", b"\x89PNG")
         archive.writestr("score.dat", BOMB)
@@ -51,12 +52,22 @@ def test_an_archive_without_a_score_says_so(tmp_path):
         check(tmp_path / "a.mxl", LARGEST)
 
 
-def test_an_archive_of_zeros_is_refused_without_unpacking_it(tmp_path):
-    file = tmp_path / "a.mxl"
+@pytest.mark.parametrize("suffix", ["mxl", "musicxml", "xml"])
+def test_an_archive_of_zeros_is_refused_without_unpacking_it(tmp_path, suffix):
+    file = tmp_path / f"a.{suffix}"
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("score.xml", bytes(30_000_000))
     assert file.stat().st_size < LARGEST
     with pytest.raises(RefusedError, match="30,000,000 bytes"):
+        check(file, LARGEST)
+
+
+def test_a_plain_file_with_the_ending_of_an_archive_is_checked_as_one(tmp_path):
+    file = tmp_path / "a.mxl"
+    file.write_text("<score-partwise/>")
+    check(file, LARGEST)
+    file.write_text(BOMB)
+    with pytest.raises(RefusedError, match="declares an entity"):
         check(file, LARGEST)
 
 

@@ -86,6 +86,18 @@ def test_a_score_without_labels_is_asked_for_its_composer(file):
     assert told["row"]["composer"] == ""
 
 
+def test_each_tune_of_a_book_has_its_composer(file):
+    fields = ["C:Trad.", "C:traditional", "C:arr. Ann Lee", r"C:Ren\'e Vierne", ""]
+    tunes = [abc(melody(n)).replace("M:", f"{field}\nM:") for n, field in enumerate(fields)]
+    pieces = read(file("book.abc", "\n".join(tunes)), labels=None)["pieces"]
+    assert [piece["row"]["composer"] for piece in pieces] == [
+        *["Traditional"] * 2,
+        "",
+        "Vierne, Rene",
+        "",
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "reason", "position"),
     [

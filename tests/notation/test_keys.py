@@ -30,6 +30,8 @@ from notagen.notation import KEYS, keys_within, parse_key, semitones_between
         ("Emaj clef=treble", "E"),
         ("F#m bass", "A"),
         ("G ^f =c", "G"),
+        ("G exp ^f", "C"),
+        ("^f _b", "C"),
         ("G#", "Ab"),
         ("Fbmin", "G"),
     ],
@@ -44,6 +46,10 @@ def test_signature_in_semitones():
     assert parse_key("Eb").signature == (0, 0, -1, 0, 0, -1, -1)
     assert parse_key("E").signature == (1, 1, 0, 1, 1, 0, 0)
     assert parse_key("G ^c =f").signature == (1, 0, 0, 0, 0, 0, 0)
+    assert parse_key("Dm^c").signature == (1, 0, 0, 0, 0, 0, -1)
+    assert parse_key("C^f^c^a").signature == (1, 0, 0, 1, 0, 1, 0)
+    assert parse_key("Amix_b =c clef=bass").signature == (0, 0, 0, 1, 0, 0, -1)
+    assert parse_key("D exp _b_e^f").signature == (0, 0, -1, 1, 0, 0, -1)
     assert parse_key("G#").signature == (1, 1, 1, 2, 1, 1, 1)
 
 
@@ -52,7 +58,7 @@ def test_a_clef_is_no_key(field):
     assert parse_key(field) is None
 
 
-@pytest.mark.parametrize("field", ["Q", "Gx", "major", "G_b"])
+@pytest.mark.parametrize("field", ["Q", "Gx", "major", "G_", "G_h"])
 def test_neither_key_nor_clef(field):
     with pytest.raises(ValueError, match="is not a key"):
         parse_key(field)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from music21 import articulations, chord, clef, duration, dynamics, meter, note, spanner, stream
+from music21.base import Music21Object
 
 from notagen.notation import Tune, bar_duration
 from notagen.scores import ScoreError, from_music21
@@ -56,7 +57,7 @@ def score_of(*parts: list[stream.Measure]) -> stream.Score:
     return stream.Score([stream.Part(measures) for measures in parts])
 
 
-def measure(*elements: note.GeneralNote) -> stream.Measure:
+def measure(*elements: Music21Object) -> stream.Measure:
     return stream.Measure(list(elements))
 
 
@@ -162,3 +163,9 @@ def test_ties_of_a_chord_one_by_one() -> None:
     tune = Tune.parse("L:1/8\nM:4/4\nK:C\nV:1 treble \nV:1\n[C-E]4 [CG]4 |]")
     first = through_musicxml(tune).recurse().getElementsByClass(chord.Chord)[0]
     assert [bool(one.tie) for one in first.notes] == [True, False]
+
+
+@pytest.mark.parametrize(("name", "mark"), [("mf", "!mf!"), ("f >", '"^f >"')])
+def test_a_decoration_is_one_word(name: str, mark: str) -> None:
+    part = [measure(dynamics.Dynamic(name), note.Note("C5", type="whole"))]
+    assert from_music21(score_of(part)).bars[0]["1"].text == f"{mark} c8"

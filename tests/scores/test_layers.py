@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 from music21 import duration, dynamics, note, stream
 
-from notagen.scores.layers import is_miscounted, timed
+from notagen.scores.layers import is_miscounted, sounding_voices, split_layers, timed
 
 
 def counted(kind: str, quarters: Fraction | float, *tuplets: duration.Tuplet) -> note.Note:
@@ -64,3 +64,15 @@ def test_gaps_stay() -> None:
     bar.insert(0, note.Note("C4", type="eighth"))
     bar.insert(1.5, note.Note("D4", type="eighth"))
     assert [onset for onset, _, _ in timed(bar)] == [0, 3]
+
+
+def test_voices_without_an_id_stand_as_in_the_score() -> None:
+    for _ in range(20):  # music21 takes their places in memory for ids
+        voices = [
+            stream.Voice([note.Note(name, type="whole")]) for name in ("C5", "G4", "E4", "C3")
+        ]
+        part = stream.Part([stream.Measure(voices)])
+        (bar,) = part.getElementsByClass(stream.Measure)
+        layers = split_layers(bar, sounding_voices(part))
+        names = [layer.events[0].element.nameWithOctave for layer in layers]
+        assert names == ["C5", "G4", "E4", "C3"]

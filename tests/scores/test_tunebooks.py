@@ -1,12 +1,13 @@
 """ABC as it is found: many tunes a file, and the ways people write them."""
 
+import cProfile
 from pathlib import Path
 
 import pytest
 
 from notagen.notation import Tune
 from notagen.scores import ScoreError, read, read_each
-from notagen.scores.files import split_tunes
+from notagen.scores.abc_source import split_tunes
 
 BOOK = """% a collection
 M:6/8
@@ -123,6 +124,25 @@ def test_one_bad_tune_does_not_lose_the_others(tmp_path: Path) -> None:
 def test_music_without_bar_lines_is_barred_by_its_metre(tmp_path: Path) -> None:
     tune = read_one(tmp_path, "X:1\nM:4/4\nL:1/4\nK:C\n" + "C D E F " * 200 + "\n")
     assert len(tune.bars) == 200
+
+
+@pytest.mark.parametrize("decoration", ["H", "J", "W", "j", "p", "q", "T", "!f!"])
+def test_decorations_in_music_without_bar_lines(tmp_path: Path, decoration: str) -> None:
+    tune = read_one(tmp_path, f"X:1\nM:4/4\nL:1/4\nK:C\n{'C D E F ' * 66} {decoration}G4|]\n")
+    assert len(tune.bars) == 67
+    assert tune.bars[-1]["1"].text.endswith("G8")
+
+
+def calls(folder: Path, n_bars: int) -> int:
+    """Calls of functions, also of music21's, while a tune of one voice is read."""
+    file = written(folder, f"X:1\nM:4/4\nL:1/8\nK:C\n{'CDEF GABc|' * n_bars}\n")
+    with cProfile.Profile() as profile:
+        read(file)
+    return sum(entry.callcount for entry in profile.getstats())
+
+
+def test_a_tune_of_many_bars_is_read_in_linear_time(tmp_path: Path) -> None:
+    assert calls(tmp_path, 500) < 5.2 * calls(tmp_path, 100)
 
 
 def test_old_encodings(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ class Card:
     def __init__(self) -> None:
         self.pieces: Counter[str] = Counter()  # by split
         self.rejected: Counter[str] = Counter()  # by the kind of reason
+        self.differences: Counter[str] = Counter()  # pieces that are kept, by what differs
         self.counts: dict[str, Counter[Any]] = {column: Counter() for column in _COUNTED}
 
     def add(self, split: str, row: Row) -> None:
@@ -29,6 +30,11 @@ class Card:
         self.pieces[split] += 1
         for column, count in self.counts.items():
             count[row[column]] += 1  # type: ignore[literal-required]
+
+    def differ(self, added: int) -> None:
+        """Count a selected piece whose text has more notes than its file, or fewer."""
+        if added:
+            self.differences["notes added" if added > 0 else "notes lost"] += 1
 
     def leave_out(self, reason: str) -> None:
         """Count a rejection by the kind of its reason, which is the part before the colon."""
@@ -45,6 +51,7 @@ class Card:
             "periods": _by_frequency(self.counts["period"]),
             "composers": _by_frequency(self.counts["composer"]),
             "instrumentations": _by_frequency(self.counts["instrumentation"]),
+            "differences": _by_frequency(self.differences),
             "rejected": _by_frequency(self.rejected),
         }
 
@@ -76,7 +83,15 @@ class Card:
 def page(title: str, card: Mapping[str, Any]) -> str:
     """A card as Markdown."""
     splits = ", ".join(f"{n:,} {split}" for split, n in card["pieces"].items())
-    tables = ("voices", "keys", "periods", "composers", "instrumentations", "rejected")
+    tables = (
+        "voices",
+        "keys",
+        "periods",
+        "composers",
+        "instrumentations",
+        "differences",
+        "rejected",
+    )
     return "\n\n".join(
         [
             f"# {title}",
@@ -86,7 +101,8 @@ def page(title: str, card: Mapping[str, Any]) -> str:
             "![Distributions](card.png)",
             "`text` is interleaved ABC in the key of the score, with all rests; `key` is the "
             "major key that has its signature; period, composer and instrumentation are empty "
-            "where they are not known.",
+            "where they are not known. `differences` counts pieces whose text has a few notes "
+            "more or fewer than their file.",
             *(f"## {name.capitalize()}\n\n{_table(card[name])}" for name in tables),
             "## Made with\n\n" + "\n".join(f"- {k}: {v}" for k, v in card["made_with"].items()),
         ]

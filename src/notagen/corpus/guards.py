@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import IO, NoReturn
 from xml.parsers import expat
 
+from notagen.scores.files import MUSICXML
+from notagen.scores.musicxml import holds_score, starts_archive
+
 _CHUNK = 1 << 12
 
 
@@ -30,28 +33,30 @@ def check(path: Path, largest: int) -> None:
     Raises:
         RefusedError: not a regular file, empty, too large, or its XML declares entities.
         OSError: the file cannot be read.
-        zipfile.BadZipFile: an .mxl file is not an archive.
+        zipfile.BadZipFile: an archive of MusicXML is damaged.
     """
     if not path.is_file():  # a pipe would never end
         raise RefusedError("not a file")
     check_size(path.stat().st_size, largest)
-    suffix = path.suffix.lower()
-    if suffix == ".mxl":
+    if path.suffix.lower() not in MUSICXML:
+        return
+    if is_archive(path):  # whatever its ending: the reader decides in the same way
         with zipfile.ZipFile(path) as archive:
             # zipfile reads no further than the declared sizes, so they can be trusted here.
             check_size(sum(member.file_size for member in archive.infolist()), largest)
             for document in open_documents(archive):
                 _check_declarations(document)
-            if not any(_holds_score(name) for name in archive.namelist()):
+            if not any(map(holds_score, archive.namelist())):
                 raise RefusedError("its archive holds no MusicXML")
-    elif suffix in (".xml", ".musicxml"):
+    else:
         with path.open("rb") as document:
             _check_declarations(document)
 
 
-def _holds_score(name: str) -> bool:
-    """Whether music21 takes a member of an archive for the score."""
-    return name.lower().endswith((".xml", ".musicxml")) and not name.startswith("META-INF")
+def is_archive(path: Path) -> bool:
+    """True if a MusicXML file is a zip archive, by its first bytes."""
+    with path.open("rb") as file:
+        return starts_archive(file.read(4))
 
 
 def open_documents(archive: zipfile.ZipFile) -> Iterator[IO[bytes]]:

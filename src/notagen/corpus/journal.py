@@ -12,7 +12,7 @@ from typing import Self
 
 from notagen.atomic import open_lines
 from notagen.corpus import remote
-from notagen.corpus.reader import Outcome, Reader
+from notagen.corpus.reader import Outcome, Piece, Reader
 from notagen.corpus.sources import Source
 from notagen.corpus.workers import Limits
 
@@ -87,13 +87,14 @@ def _parse(line: bytes) -> Outcome | None:
 def key(source: Source, reader: Reader, limits: Limits) -> str:
     """Hash of what decides how a file is read.
 
-    Its name, labels, size and date, its reader, and the limits that may stop it.
+    Its name, labels, size and date, its reader, the limits that may stop it, and what is kept: a
+    journal of another version is read anew.
     """
     try:
         state = remote.state(source.url) if source.url else _state(source.path)
     except OSError:
         state = None  # the reader will report the error
-    known = repr((source.piece, source.labels, state, reader, limits))
+    known = repr((source.piece, source.labels, state, reader, limits, [*Piece.__annotations__]))
     return hashlib.sha256(known.encode()).hexdigest()[:32]
 
 

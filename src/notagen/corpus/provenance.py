@@ -41,6 +41,8 @@ def provenance(
         "rules.min_bars": rules.min_bars,
         "rules.similarity": rules.similarity,
         "rules.validation_fraction": rules.validation_fraction,
+        "rules.note_difference": rules.note_difference,
+        "rules.bar_metres": rules.bar_metres,
         "limits.file_mb": reader.largest / 1e6,
         "limits.seconds": limits.seconds,
         "limits.memory_gb": limits.memory / 1e9,

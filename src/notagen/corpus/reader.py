@@ -6,23 +6,23 @@ import base64
 import gc
 import re
 import warnings
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final, TypedDict
-from xml.etree import ElementTree
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from notagen.corpus import formats
+from notagen.corpus.composers import composer_name, read_composer
 from notagen.corpus.dedup import signature
-from notagen.corpus.guards import RefusedError, check, open_documents
+from notagen.corpus.differences import Differences, differences
+from notagen.corpus.guards import RefusedError, check
 from notagen.corpus.remote import local_file
 from notagen.corpus.sources import UNKNOWN, Source
 from notagen.errors import UserError
 from notagen.notation import NotationError, Tune, clean, plain_line
 from notagen.patches import encode, line_starts
 from notagen.scores import ScoreError, read_each
+from notagen.scores.source_notes import counts
 
 if TYPE_CHECKING:
     from notagen.data.storage import Rejection, Row
@@ -34,15 +34,16 @@ _WIDEST: Final = 256
 
 _POSITION = re.compile(r"\b(?:line|bar|measure) \d+")
 
-_DATES = re.compile(r"\s*[(\[][^)\]]*\d[^)\]]*[)\]]")  # " (1685-1750)", " [b. 1943]"
-_TEXT_FIELD = {".abc": re.compile(rb"^C:(.*)$", re.M), ".krn": re.compile(rb"^!!!COM:(.*)$", re.M)}
-
 
 class Piece(TypedDict):
-    """A row of the corpus, and its MinHash signature (uint32 [128]) in base64."""
+    """A row of the corpus, its MinHash signature (uint32 [128]) in base64, and its differences.
+
+    ``differences`` are the values of :class:`notagen.corpus.differences.Differences`, in order.
+    """
 
     row: Row
     signature: str
+    differences: Differences
 
 
 class Outcome(TypedDict):
@@ -72,6 +73,7 @@ class Reader:
                 # music21 warns about oddities of scores that it reads all the same.
                 with warnings.catch_warnings(action="ignore"), _without_gc():
                     tunes = list(read_each(path))
+                notes = counts(path)
                 composer = "" if source.labels else read_composer(path)
         except RefusedError as error:
             return failed(source, f"refused: {error}")
@@ -81,14 +83,16 @@ class Reader:
             return failed(source, f"unreadable: {error or type(error).__name__}")
         if not tunes:
             return failed(source, "unreadable: it holds no tune")
-        labels = source.labels or UNKNOWN._replace(composer=composer)
         outcome = Outcome(pieces=[], rejected=[])
-        for number, tune in enumerate(tunes, start=1):
+        counted = notes if notes and len(notes) == len(tunes) else [None] * len(tunes)
+        for number, (tune, written) in enumerate(zip(tunes, counted, strict=True), start=1):
             name = source.piece if len(tunes) == 1 else f"{source.piece}#{number}"
             try:
                 if isinstance(tune, ScoreError):
                     raise UserError(f"unreadable: {tune}")
-                outcome["pieces"].append(_piece(name, labels, tune))
+                own = composer_name(tune.field("C")) if len(tunes) > 1 else ""
+                labels = source.labels or UNKNOWN._replace(composer=composer or own)
+                outcome["pieces"].append(_piece(name, labels, tune, written))
             except UserError as error:
                 outcome["rejected"].append(rejection(name, source.location, str(error)))
         return outcome
@@ -118,8 +122,8 @@ def rejection(piece: str, file: str, reason: str) -> Rejection:
     return {"piece": piece, "file": file, "reason": reason, "position": found[0] if found else ""}
 
 
-def _piece(name: str, labels: Prompt, tune: Tune) -> Piece:
-    """Row and signature of a tune.
+def _piece(name: str, labels: Prompt, tune: Tune, notes: int | None) -> Piece:
+    """Row, signature and differences of a tune, whose file has a number of ``notes`` if known.
 
     Raises:
         UserError: the tune cannot be used.
@@ -155,48 +159,8 @@ def _piece(name: str, labels: Prompt, tune: Tune) -> Piece:
         "voices": len(tune.voices),
         "characters": len(text),
     }
-    return {"row": row, "signature": base64.b64encode(values.tobytes()).decode()}
-
-
-def read_composer(path: Path) -> str:
-    """Composer of a score file as ``Last, First``; empty if it names none or several.
-
-    Read from MusicXML's ``creator``, Humdrum's ``!!!COM:`` or ABC's ``C:``. The file must have
-    passed :func:`notagen.corpus.guards.check`.
-    """
-    suffix = path.suffix.lower()
-    if suffix in _TEXT_FIELD:
-        fields = _TEXT_FIELD[suffix].findall(path.read_bytes())
-        names = {field.decode("utf-8", "replace").strip() for field in fields} - {""}
-    elif suffix == ".mxl":
-        with zipfile.ZipFile(path) as archive:
-            names = {name for document in open_documents(archive) for name in _creators(document)}
-    elif suffix in (".xml", ".musicxml"):
-        with path.open("rb") as document:
-            names = set(_creators(document))
-    else:
-        names = set()
-    return last_name_first(names.pop()) if len(names) == 1 else ""
-
-
-def last_name_first(name: str) -> str:
-    """Turn ``Ludwig van Beethoven (1770-1827)`` into ``Beethoven, Ludwig van``."""
-    name = " ".join(_DATES.sub("", name).split())
-    if "," in name or " " not in name:
-        return name
-    first, _, last = name.rpartition(" ")
-    return f"{last}, {first}"
-
-
-def _creators(document: IO[bytes]) -> list[str]:
-    """Composers in a MusicXML header, which ends at the list of parts."""
-    names = []
-    try:
-        for event, element in ElementTree.iterparse(document, events=("start", "end")):
-            if element.tag == "part-list":
-                break
-            if event == "end" and element.tag == "creator" and element.get("type") == "composer":
-                names.append((element.text or "").strip())
-    except ElementTree.ParseError:
-        return []  # another member of the archive, such as a picture
-    return [name for name in names if name]
+    return {
+        "row": row,
+        "signature": base64.b64encode(values.tobytes()).decode(),
+        "differences": differences(tune, notes),
+    }

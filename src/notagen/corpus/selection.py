@@ -10,6 +10,7 @@ import numpy as np
 
 from notagen.corpus.card import Card
 from notagen.corpus.dedup import Duplicates
+from notagen.corpus.differences import Differences
 from notagen.corpus.reader import Outcome, Piece, rejection
 from notagen.corpus.sources import Source
 from notagen.data.storage import SPLITS, Rejection
@@ -26,18 +27,25 @@ class Rules:
             :mod:`notagen.corpus.dedup`), a piece is a duplicate.
         validation_fraction: fraction of the pieces in the validation split; at least one piece is
             in each of training and validation, whatever it is.
+        note_difference: fraction of a file's notes that reading may lose or add; more, and the
+            piece is left out. Pieces with fewer are counted in the data card.
+        bar_metres: the longest bar, in its metre; a piece with a longer one was read wrong.
     """
 
     min_bars: int = 8
     similarity: float = 0.6
     validation_fraction: float = 0.1
+    note_difference: float = 0.05
+    bar_metres: float = 8
 
     def __post_init__(self) -> None:
         if self.min_bars < 0:
             raise UserError(
                 f"rules.min_bars={self.min_bars} is no number of bars; choose 0 or more"
             )
-        for name in ("similarity", "validation_fraction"):
+        if not self.bar_metres >= 1:
+            raise UserError(f"rules.bar_metres={self.bar_metres} leaves out every piece; choose 8")
+        for name in ("similarity", "validation_fraction", "note_difference"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"rules.{name}={getattr(self, name)} is not between 0 and 1")
         if self.similarity == 0:
@@ -75,6 +83,7 @@ class Selection:
                 self._remember(split, (place, key, index))
             self.kept[split].setdefault(key, []).append(index)
             self.card.add(split, row)
+            self.card.differ(Differences(*piece["differences"]).added)
 
     def finish(self) -> None:
         """Give training and validation a piece where one has none and the other has two.
@@ -120,12 +129,30 @@ class Selection:
         row = piece["row"]
         if row["bars"] < self.rules.min_bars:
             return f"too short: it has {row['bars']} bars, fewer than {self.rules.min_bars}"
+        differences = Differences(*piece["differences"])
+        if objection := self._misread(differences):
+            return objection
         signature = np.frombuffer(base64.b64decode(piece["signature"]), dtype=np.uint32)
         found = self._duplicates.find(signature)
         if found:
             other, similarity = found
             return f"duplicate: {similarity:.0%} the same music as {other}"
         self._duplicates.add(row["piece"], signature)
+        return ""
+
+    def _misread(self, found: Differences) -> str:
+        """Reason to think that a piece was read wrong; empty without one."""
+        if abs(found.added) > self.rules.note_difference * found.notes:
+            what = "lacks" if found.added < 0 else "adds"
+            return (
+                f"misread: its text {what} {abs(found.added)} notes, and the file has "
+                f"{found.notes} (rules.note_difference)"
+            )
+        if found.metres > self.rules.bar_metres:
+            return (
+                f"misread: bar {found.bar} lasts {found.metres:.0f} times its metre "
+                "(rules.bar_metres)"
+            )
         return ""
 
     def _split(self, place: float) -> str:

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, cast
 from notagen.errors import NotationError
 
 QUOTED = r'"[^"\n]*"'
+ANNOTATION = r'"[\^_<>@][^"\n]*"'
 DECORATION = r"![^!\s]+!"
 # Brackets hold no other of their kind, and numbers and signs are bounded: so that a text of open
 # brackets is read in linear time, and no number outgrows what can be computed and printed.
@@ -39,7 +40,7 @@ TOKEN = re.compile(
     |(?P<ending>\[\d[\d,.-]*)
     |(?P<chord>\[(?P<notes>(?:{QUOTED}|{DECORATION}|[^]["!|])*+)\](?P<chord_length>{LENGTH}))
     |(?P<grace>\{{(?P<ornament>[^{{}}]*)\}})
-    |(?P<tuplet>\((?P<p>[2-9])(?::(?P<q>\d{{0,3}}))?(?::(?P<r>\d{{0,3}}))?)
+    |(?P<tuplet>\((?P<p>[1-9]\d|[2-9])(?::(?P<q>\d{{0,3}}))?(?::(?P<r>\d{{0,3}}))?)
     |(?P<slur>[()])
     |(?P<tie>-)
     |(?P<broken><{{1,8}}(?!<)|>{{1,8}}(?!>))
@@ -73,7 +74,8 @@ _LENGTH = re.compile(LENGTH)
 _ONE = Fraction(1)
 _SOUNDING = re.compile(r"[A-WYa-wy]")  # all letters but x and z, in either case
 
-# (p alone means p notes in the time of q (ABC 2.1, section 4.13); 5, 7 and 9 as in a simple metre
+# (p alone means p notes in the time of q (ABC 2.1, section 4.13); 5, 7 and 9 as in a simple metre,
+# more, of which the standard says nothing, as many as the power of two below
 _TUPLET_TIME = {2: 3, 3: 2, 4: 3, 5: 2, 6: 2, 7: 2, 8: 3, 9: 2}
 
 
@@ -143,7 +145,9 @@ def _written(text: str) -> Iterator[Token]:
             yield Token(kind, found, inner=tuple(_written(match["ornament"])))
         elif kind == "tuplet":
             p = int(match["p"])
-            q = int(match["q"] or 0) or _TUPLET_TIME[p]  # (3:0: occurs in generated text
+            q = int(match["q"] or 0) or _TUPLET_TIME.get(
+                p, 1 << (p - 1).bit_length() - 1
+            )  # (3:0: occurs in generated text
             yield Token(kind, found, tuplet=(p, q, int(match["r"] or 0) or p))
         else:
             yield Token(kind, found)

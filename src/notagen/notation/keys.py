@@ -21,11 +21,12 @@ _BY_FIFTHS = "FCGDAEB"
 _MODES = {"maj": 0, "ion": 0, "lyd": 1, "mix": -1, "dor": -2, "min": -3, "aeo": -3}
 _MODES |= {"": 0, "m": -3, "phr": -4, "loc": -5}
 # `F#m ^g clef=bass`: tonic F#, mode m, accidentals ^g, and the rest. An empty tonic is matched only
-# in an empty field, by the lookahead; M is a mode only where no word such as `Mix` begins with it.
+# in an empty field, or before accidentals, by the lookahead; M is a mode only where no word such as
+# `Mix` begins with it.
 _FIELD = re.compile(
-    r"""(?P<tonic>HP|Hp|none|[A-G][#b]?|(?=\s*$))
-    (?P<mode>\s*(?i:maj|min|ion|lyd|mix|dor|aeo|phr|loc)[a-z]*|\s*[mM](?![A-Za-z]))?
-    (?P<accidentals>(?:\s+(?:\^+|_+|=)[A-Ga-g])*)
+    r"""(?P<tonic>HP|Hp|none|[A-G][#b]?|(?=\s*$|[\^_=]))
+    (?P<mode>\s*(?i:maj|min|ion|lyd|mix|dor|aeo|phr|loc|exp)[a-z]*|\s*[mM](?![A-Za-z]))?
+    (?P<accidentals>(?:\s*(?:\^+|_+|=)[A-Ga-g])*)
     (?P<rest>$|\s.*)""",
     re.VERBOSE,
 )
@@ -94,6 +95,7 @@ def parse_key(field: str) -> Key | None:
     Modes go by their first three letters, as in the ABC standard 2.1, section 3.1.14; bagpipe
     keys ``HP`` and ``Hp`` have two sharps, ``none`` and an empty field have no signature. ``M``
     alone is major, as musicians and abc2midi read it: the standard has ``m`` for minor, no ``M``.
+    Accidentals follow with or without a blank (``Dm^c``); ``exp`` names all that there are.
     Raises ValueError for anything else.
     """
     match = _FIELD.fullmatch(field.strip())
@@ -104,6 +106,8 @@ def parse_key(field: str) -> Key | None:
     tonic, mode = match["tonic"], match["mode"] or ""
     if mode.strip() == "M":
         mode = ""
+    if mode.strip().lower().startswith("exp") or (match["accidentals"] and not tonic):
+        tonic, mode = "none", ""
     fifths = {"HP": 2, "Hp": 2, "none": 0, "": 0}.get(tonic)
     if fifths is None:
         fifths = _fifths(tonic[0], tonic.count("#") - tonic.count("b")) + _mode_fifths(mode)

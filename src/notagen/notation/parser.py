@@ -7,12 +7,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from notagen.errors import NotationError
-from notagen.notation.bars import DECORATION, FIELD, QUOTED, Bar
+from notagen.notation.bars import ANNOTATION, DECORATION, FIELD, QUOTED, Bar
 
 Bars = tuple[Mapping[str, Bar], ...]
 
 HEADER_FIELD = re.compile(r"[A-Za-z]:")
-BODY_FIELD = re.compile(r"[I-Wmrsw]:|[XZ]:(?![|:])")  # A: and the like are music: A:|
+# A field, unless the letter can be music and a barline begins with the colon: A:| A:: x:]
+BODY_FIELD = re.compile(r"[I-Wmrsw]:|[A-Za-z]:(?!:|\[?\||\])")
 _INLINE = "IKLMPQ"  # body fields kept as inline fields; the others hold no music
 STREAM_MARK_START = "[r:"
 STREAM_MARK = re.compile(r"\[r:(\d{1,6})/(\d{1,6})\]")  # see stream_mark
@@ -46,11 +47,16 @@ _PLAIN_BAR = re.compile(
     re.VERBOSE,
 )
 _NO_MUSIC = re.compile(rf"(?:{QUOTED}|{DECORATION}|{FIELD}|[.~\s])*+")
+# What may stand between two barlines without a bar there: annotations, decorations, fields, signs
+# of a line's end. A chord symbol is a bar of a chord chart.
+_NO_BAR = re.compile(rf"(?:{ANNOTATION}|{DECORATION}|{FIELD}|[.~H-Wh-w\s$!\\])*+")
+_NOTHING = re.compile("")
 _LINE_BREAK = re.compile(r"(?<!\s)[^\S\n]*+\n\s*+")
 _MAX_LINE = 50_000  # characters of a line of music
 _MAX_BARS = 20_000
 _MAX_VOICES = 256
-_LONG_REST = re.compile(r"([ZX])(\d{1,3})")
+# `Z4`, also behind fields and decorations: `[K:G] !fermata!Z4`
+_LONG_REST = re.compile(rf"((?:{QUOTED}|{DECORATION}|{FIELD}|\s)*+)([ZX])(\d{{1,3}})")
 
 
 class _Line(NamedTuple):
@@ -106,17 +112,19 @@ def declared_voices(header: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(match[1] for match in matches if match))
 
 
-def split_bars(music: str) -> list[Bar]:
+def split_bars(music: str, *, standard: bool = False) -> list[Bar]:
     """Cut one voice's music at its barlines; nothing between two barlines is lost.
 
-    Barlines with only blanks between them are one barline. Text without a note or rest before
-    the first barline belongs to the first bar, and after the last barline to the last.
+    Barlines with only blanks between them are one barline, in ``standard`` text also with fields
+    and decorations, which belong to the bar after it. Text without a note or rest before the first
+    barline belongs to the first bar, and after the last barline to the last.
     Raises NotationError (a ValueError) for more than 20,000 bars.
     """
     bars: list[Bar] = []
     left: list[str] = []  # barlines before the first note, `|:` for instance
     before: list[str] = []  # text before the first note, `[K:F]` in `[K:F]|:C|`, put before it
     right: list[str] = []  # barlines after the last of `bars`
+    empty = _NO_BAR if standard else _NOTHING
     start = 0
     for match in _CUT.finditer(music):
         if match["barline"] is None:
@@ -127,14 +135,16 @@ def split_bars(music: str) -> list[Bar]:
         if not bars and not _has_music(text):
             left.append(barline)
             before += [text] if text else []
-        elif text or right[-1][-1].isdigit():  # behind an ending's number a blank is a bar
+        elif not bars or right[-1][-1].isdigit() or not empty.fullmatch(text):
+            # behind an ending's number a blank is a bar
             _close(bars, right)
-            bars += _unrolled(" ".join([*before, text]), "".join(left))
+            bars += _unrolled(" ".join(filter(None, [*before, text])), "".join(left))
             if len(bars) > _MAX_BARS:
                 raise NotationError(f"a voice has more than {_MAX_BARS} bars; cut the piece")
             left, before, right = [], [], [barline]
         else:
             right.append(barline)
+            before += [text] if text else []
     _close(bars, right)
     tail = " ".join([*before, *filter(None, [_trimmed(music[start:])])])
     if _has_music(tail):
@@ -148,9 +158,11 @@ def split_bars(music: str) -> list[Bar]:
 
 
 def _close(bars: list[Bar], right: Sequence[str]) -> None:
-    """Put the barlines ``right`` after the last bar."""
+    """Put the barlines ``right`` after the last bar; a plain one before `:|` says nothing more."""
     if bars:
-        bars[-1] = bars[-1]._replace(right="".join(right))
+        first, *others = right or [""]
+        plain = first == "|" and others and others[0].startswith(":")
+        bars[-1] = bars[-1]._replace(right="".join(others if plain else right))
 
 
 def _body_start(lines: Sequence[_Line]) -> int:
@@ -267,7 +279,7 @@ def _standard(header: Sequence[str], body: Sequence[_Line]) -> tuple[list[str], 
     if len(music) > _MAX_VOICES:
         raise NotationError(f"there are more than {_MAX_VOICES} voices")
     ordered = dict.fromkeys((*declared_voices(kept), *music))
-    voices = {name: split_bars("\n".join(music.get(name, []))) for name in ordered}
+    voices = {name: split_bars("\n".join(music.get(name, [])), standard=True) for name in ordered}
     count = max(map(len, voices.values()))
     if count == 0:
         raise NotationError("the text holds no music, only a header")
@@ -286,7 +298,7 @@ def _has_music(text: str) -> bool:
 def _unrolled(text: str, left: str) -> list[Bar]:
     """Expand a rest of several bars, after the barline ``left``: ``Z4`` becomes four bars ``Z``."""
     long_rest = _LONG_REST.fullmatch(text)
-    if not long_rest or int(long_rest[2]) == 0:
+    if not long_rest or int(long_rest[3]) == 0:
         return [Bar(text, left=left)]
-    letter, count = long_rest[1], int(long_rest[2])
-    return [Bar(letter, left=left), *[Bar(letter)] * (count - 1)]
+    before, letter, count = long_rest[1], long_rest[2], int(long_rest[3])
+    return [Bar(before + letter, left=left), *[Bar(letter)] * (count - 1)]

@@ -77,15 +77,7 @@ class Tune:
 
         Raises NotationError (a ValueError) for a field that is no metre.
         """
-        field = self.field("M")
-        if field in ("", "none"):
-            return None
-        if field in ("C", "C|"):
-            return Fraction(1)
-        if not _METRE.fullmatch(field):
-            raise NotationError(f"M:{field} is not a metre; write it as M:3/4, M:C or M:none")
-        beats, _, unit = field.partition("/")
-        return Fraction(sum(int(beat) for beat in beats.strip("()").split("+")), int(unit))
+        return parse_metre(self.field("M"))
 
     @property
     def unit_length(self) -> Fraction:
@@ -170,6 +162,21 @@ class Tune:
         yield f"V:{voice}"
         for start in range(0, len(printed), _BARS_PER_LINE):
             yield " ".join(printed[start : start + _BARS_PER_LINE])
+
+
+def parse_metre(field: str) -> Fraction | None:
+    """The text after ``M:`` as a fraction of a whole note; None for free metre.
+
+    Raises NotationError (a ValueError) for a field that is no metre.
+    """
+    if field in ("", "none"):
+        return None
+    if field in ("C", "C|"):
+        return Fraction(1)
+    if not _METRE.fullmatch(field):
+        raise NotationError(f"M:{field} is not a metre; write it as M:3/4, M:C or M:none")
+    beats, _, unit = field.partition("/")
+    return Fraction(sum(int(beat) for beat in beats.strip("()").split("+")), int(unit))
 
 
 def _printed(bar: Bar) -> str:

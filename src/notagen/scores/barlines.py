@@ -10,6 +10,7 @@ from itertools import pairwise
 from music21 import bar, spanner, stream
 
 _ENDING = re.compile(r"\d[\d,-]*$")
+_STYLE = re.compile(r"\[\|\]?|\|[|\]]|\.\|")
 _STYLES = {
     "regular": "|",
     "double": "||",
@@ -102,8 +103,9 @@ def parse_barline(text: str) -> tuple[Edges, Edges]:
     """Edges of the measure before an ABC barline, and of the measure after it."""
     number = _ENDING.search(text)
     line = text[: number.start()] if number else text
+    style = _STYLE.match(line.strip(":"))  # of several barlines, the first
     return (
-        Edges(closes_repeat=line.startswith(":"), style=line.strip(":") or "|"),
+        Edges(closes_repeat=line.startswith(":"), style=style[0] if style else "|"),
         Edges(opens_repeat=line.endswith(":"), ending=number[0] if number else ""),
     )
 

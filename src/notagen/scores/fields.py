@@ -20,8 +20,10 @@ _TEMPO = re.compile(
 )
 _MIN_TEMPO = 4  # quarters per minute; MIDI has no slower tempo
 _METER = re.compile(r"\d{1,3}(?:\+\d{1,3}){0,15}/(?:1|2|4|8|16|32|64|128)|C\|?")
+_TERM = re.compile(r"(\d+)/(\d+)")  # of music21's 3/8+2/4
 _MAX_BEATS = 128  # music21 takes minutes over a bar of a thousand
 _METERS = {"C": "common", "C|": "cut"}  # music21's names for ABC's signs
+_KEY_NAME = re.compile(f"[A-G][#b]?(?:{'|'.join(MODES.values())})?")
 _CLEF_BY_NAME = {name: sign_and_line for sign_and_line, name in CLEFS.items()}
 _MODE_BY_NAME = {name: mode for mode, name in MODES.items()} | {"m": "minor", "maj": "major"}
 _OCTAVES = {0: "", -1: "-8", 1: "+8", -2: "-15", 2: "+15"}
@@ -29,10 +31,16 @@ _OCTAVES_BY_NAME = {name: octaves for octaves, name in _OCTAVES.items()}
 
 
 def key_name(signature: key.KeySignature) -> str:
-    """Text of the ``K:`` field: ``Bb``, ``Emin``; for a signature without mode, the major key."""
-    if not isinstance(signature, key.Key):
-        return _major_key(signature.sharps or 0)
-    return str(signature.tonic.name).replace("-", "b") + MODES.get(signature.mode, "")
+    """Text of the ``K:`` field: ``Bb``, ``Emin``; for a signature without mode, the major key.
+
+    A signature that no field can name, of nine flats for instance, is C: its notes then have
+    accidentals.
+    """
+    if isinstance(signature, key.Key):
+        name = str(signature.tonic.name).replace("-", "b") + MODES.get(signature.mode, "")
+    else:
+        name = _major_key(signature.sharps or 0)
+    return name if _KEY_NAME.fullmatch(name) else "C"
 
 
 @lru_cache(maxsize=64)
@@ -49,8 +57,10 @@ def key_signature(name: Key) -> key.KeySignature:
 
 
 def clef_name(sign: clef.Clef) -> str:
-    """A clef's ABC name, as in ``V:1 treble-8``; ``perc`` for clefs without one."""
-    return CLEFS.get((sign.sign, sign.line), "perc") + _OCTAVES.get(sign.octaveChange, "")
+    """A clef's ABC name, as in ``V:1 treble-8``; ``treble`` for clefs without one (tablature)."""
+    if isinstance(sign, clef.PercussionClef):
+        return "perc"
+    return CLEFS.get((sign.sign, sign.line), "treble") + _OCTAVES.get(sign.octaveChange, "")
 
 
 def parse_clef(name: str) -> clef.Clef | None:
@@ -64,6 +74,13 @@ def parse_clef(name: str) -> clef.Clef | None:
         return None
     sign, line = _CLEF_BY_NAME[match["name"]]
     return clef.clefFromString(f"{sign}{line}", _OCTAVES_BY_NAME[match["octave"] or ""])
+
+
+def meter_name(signature: meter.TimeSignature) -> str:
+    """Text of the ``M:`` field: ``3/4``; a metre of several terms has one unit, ``3+4/8``."""
+    terms = [(int(n), int(d)) for n, d in _TERM.findall(signature.ratioString)]
+    unit = max(d for _, d in terms)
+    return "+".join(str(n * unit // d) for n, d in terms) + f"/{unit}"
 
 
 def parse_meter(text: str) -> meter.TimeSignature | None:

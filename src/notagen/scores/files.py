@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
-from music21 import converter, stream
-from music21.midi.translate import streamToMidiFile
+from music21 import converter, note, stream
 from music21.musicxml.m21ToXml import GeneralObjectExporter
 
 from notagen.errors import ScoreError, UserError
 from notagen.notation import Tune
+from notagen.scores.abc_source import decoded, for_music21, plain, split_tunes
+from notagen.scores.from_midi import from_midi
 from notagen.scores.from_music21 import from_music21
+from notagen.scores.kern import parse_kern
+from notagen.scores.musicxml import parse_musicxml
+from notagen.scores.performance import perform
+from notagen.scores.to_midi import midi_file
 from notagen.scores.to_music21 import to_music21
 
 Entry: TypeAlias = str | stream.Score
 """A tune of a file: its ABC text, or the score that music21 parsed."""
 
-_FIELD = re.compile(r"(?P<letter>[A-Za-z]):")
-_TUNE_START = re.compile(r"^X:", re.MULTILINE)
-_BLANK_LINE = re.compile(r"\n[ \t]*\n\s*")
-# `K:D % two sharps`: a comment behind a field
-_COMMENT = re.compile(r"^([A-Za-z]:[^%\n]*+)%.*$", re.MULTILINE)
-_CONTINUATION = re.compile(r"V:|\[V:|%%")  # more of a tune after a blank line
+MUSICXML = (".musicxml", ".mxl", ".xml")
+_MIDI = (".mid", ".midi")
 
 
 def to_musicxml(tune: Tune) -> str:
@@ -36,6 +36,9 @@ def to_musicxml(tune: Tune) -> str:
     """
     with _music21_errors("MusicXML"):
         score = to_music21(tune)
+        for rest in score.recurse().getElementsByClass(note.Rest):
+            # music21 10.5 splits no rest that fills its bar, and cannot write one of nine eighths.
+            rest.fullMeasure = rest.fullMeasure if rest.duration.type != "complex" else False
         score.splitAtDurations(recurse=True)
         exporter = GeneralObjectExporter(score)
         exporter.makeNotation = False  # it would break up notes in bars longer than their metre
@@ -43,13 +46,13 @@ def to_musicxml(tune: Tune) -> str:
 
 
 def to_midi(tune: Tune) -> bytes:
-    """Convert a tune to a Standard MIDI File.
+    """Convert a tune to a Standard MIDI File, repeats played and drums on channel 10.
 
     Raises:
         ScoreError: (a ValueError) music21 can't write the tune.
     """
     with _music21_errors("MIDI"):
-        return bytes(streamToMidiFile(to_music21(tune).toSoundingPitch()).writestr())
+        return midi_file(perform(tune))
 
 
 @contextmanager
@@ -80,10 +83,12 @@ def read(path: Path | str) -> list[Tune]:
 def read_each(path: Path | str) -> Iterator[Tune | ScoreError]:
     """Read a score file tune by tune; an error in one does not lose the others.
 
-    MusicXML (also compressed), MIDI, **kern and all other formats of music21 are read by music21.
-    ABC is read by our own parser, since music21's misplaces notes in broken rhythm; music21's is
-    the second choice, for music without bar lines and the like. Tunes in NotaGen's dialect (with
-    ``%%score`` and voices by number) are taken as they are, others are converted to it.
+    MusicXML (also compressed), **kern and all other formats of music21 are read by music21. MIDI is
+    read by :func:`notagen.scores.from_midi.from_midi`: music21's reader loses metres, spells
+    without regard to the key, and takes twice as long or more. ABC is read by our own parser,
+    since music21's misplaces notes in broken rhythm; music21's is the second choice, for music
+    without bar lines and the like. Tunes in NotaGen's dialect (with ``%%score`` and voices by
+    number) are taken as they are, others are converted to it.
 
     Yields:
         each tune, or a ScoreError with the reason why it, or the whole file, can't be read.
@@ -106,8 +111,18 @@ def entries(path: Path) -> Iterator[Entry]:
     """
     if not path.is_file():
         raise ScoreError("there is no such file.")
-    if path.suffix.lower() == ".abc":
-        yield from split_tunes(_decoded(path.read_bytes()))
+    suffix = path.suffix.lower()
+    if suffix == ".abc":
+        yield from split_tunes(decoded(path.read_bytes()))
+        return
+    if suffix == ".krn":
+        yield from map(_in_measures, parse_kern(decoded(path.read_bytes())))
+        return
+    if suffix in MUSICXML:
+        yield _in_measures(parse_musicxml(path.read_bytes()))
+        return
+    if suffix in _MIDI:
+        yield from_midi(path.read_bytes())
         return
     parsed = converter.parse(path, forceSource=True)  # not from music21's cache of pickles
     for score in parsed.scores if isinstance(parsed, stream.Opus) else [parsed]:
@@ -124,31 +139,25 @@ def original(entry: Entry) -> stream.Score:
         return entry
     if not any(line.startswith("K:") for line in entry.split("\n")):
         raise ScoreError("the text has no K: field, without which it is no ABC tune.")
+    entry = plain(entry)
     try:
         return to_music21(Tune.parse(entry))
     except UserError as refused:
-        try:  # without a version, music21 forgets an accidental after the note it stands before
-            return _in_measures(converter.parseData(f"%abc-2.1\n{entry}", format="abc"))
+        try:
+            return _in_measures(converter.parseData(for_music21(entry), format="abc"))
         except Exception:
             raise refused from None
 
 
 def _tune(entry: Entry) -> Tune:
     if isinstance(entry, str) and "%%score" in entry:
-        tune = Tune.parse(entry)
-        if all(voice.isdigit() for voice in tune.voices):
+        tune = Tune.parse(plain(entry))
+        moved = any(
+            "octave=" in line for line in tune.header
+        )  # notes in other octaves than written
+        if all(voice.isdigit() for voice in tune.voices) and not moved:
             return tune
     return from_music21(original(entry))
-
-
-def _decoded(content: bytes) -> str:
-    """Decode UTF-8, else Latin-1, the encoding of ABC before version 2.1."""
-    if b"\0" in content:
-        raise ScoreError("the file is binary, not ABC.")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("latin-1")
 
 
 def _in_measures(score: stream.Stream) -> stream.Score:
@@ -169,42 +178,3 @@ def failure(source: str, error: Exception) -> ScoreError:
     failure = ScoreError(f"{source}: {kind}{error or type(error).__name__}")
     failure.__cause__ = error
     return failure
-
-
-def split_tunes(text: str) -> Iterator[str]:
-    """Yield the tunes of an ABC text, each with the fields that it inherits from the file's header.
-
-    A text without ``X:`` is one tune. A tune ends with a blank line, except one within its header
-    or before the music of another voice. Words between tunes, and comments behind fields, are left
-    out.
-    """
-    text = _COMMENT.sub(
-        lambda match: match[1].rstrip(), text.replace("\r\n", "\n").replace("\r", "\n")
-    )
-    starts = [match.start() for match in _TUNE_START.finditer(text)]
-    if not starts:
-        yield text
-        return
-    shared = [line for line in text[: starts[0]].split("\n") if _FIELD.match(line)]
-    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
-        yield _with_fields(shared, _without_words(text[start:end]))
-
-
-def _without_words(text: str) -> str:
-    """Drop the words that follow a tune after a blank line."""
-    first, *sections = _BLANK_LINE.split(text)
-    kept, with_key = [first], "\nK:" in first
-    for section in sections:
-        if with_key and not _CONTINUATION.match(section):
-            break
-        kept.append(section)
-        with_key = with_key or "\nK:" in f"\n{section}"
-    return "\n".join(kept)
-
-
-def _with_fields(shared: Sequence[str], tune: str) -> str:
-    """Insert shared fields below the tune's number, except those that the tune has itself."""
-    number, *lines = tune.split("\n")
-    own = {match["letter"] for line in lines if (match := _FIELD.match(line))}
-    inherited = (line for line in shared if line[0] not in own)
-    return "\n".join((number, *inherited, *lines))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import groupby
@@ -29,8 +30,8 @@ from notagen.notation import Bar, Tune
 from notagen.notation.bars import print_length
 from notagen.notation.keys import Key, parse_key
 from notagen.scores.barlines import barlines
-from notagen.scores.fields import Spelling, abc_letter, clef_name, key_name, tempo_text
-from notagen.scores.layers import Event, Layer, eighths
+from notagen.scores.fields import Spelling, abc_letter, clef_name, key_name, meter_name, tempo_text
+from notagen.scores.layers import Event, Layer, eighths, is_hidden
 from notagen.scores.marks import ARTICULATIONS, FINGERS, ORNAMENTS, REPEAT_EXPRESSIONS
 from notagen.scores.rhythm import Rhythm, write_rhythm
 from notagen.scores.staves import (
@@ -41,10 +42,14 @@ from notagen.scores.staves import (
     header_fields,
     score_line,
     staves,
+    titles,
     voice_lines,
 )
 
 _WHOLE_NOTE = Fraction(8)  # eighths
+_QUARTER_NOTE = Fraction(2)
+
+_WORD = re.compile("[A-Za-z-]+")
 
 Step: TypeAlias = tuple[str, int]
 """Letter and octave, as written."""
@@ -53,8 +58,9 @@ Step: TypeAlias = tuple[str, int]
 def from_music21(score: stream.Score) -> Tune:
     """Convert a music21 score to a tune: one voice per layer of each staff, bars filled with rests.
 
-    Bars of unequal length are filled up to the longest part's, and parts that end early get bars
-    of rest, so that the voices stay aligned. Lyrics, pedal marks and layout are left out.
+    Title and composer stay, as ``T:`` and ``C:``; lyrics, pedal marks and layout are left out. Bars
+    of unequal length are filled up to the longest part's, and parts that end early get bars of
+    rest, so that the voices stay aligned.
 
     Raises:
         ScoreError: the score has no measures, or an accidental beyond double sharps and flats.
@@ -77,7 +83,7 @@ def from_music21(score: stream.Score) -> Tune:
                 except ScoreError as error:
                     raise ScoreError(f"bar {index + 1}, voice {voice}: {error}") from error
                 bars[index][voice] = Bar(text, right[index], "" if index else left)
-    header = (score_line(score, staffs), *fields.lines, *voice_lines(score, staffs))
+    header = (*titles(score), score_line(score, staffs), *fields.lines, *voice_lines(score, staffs))
     return Tune(header, tuple(bars))
 
 
@@ -132,6 +138,9 @@ class VoiceFromMusic21:
         ``empty`` is the letter, ``z`` or ``x``, of the rest in a bar without notes or rests.
         """
         self._spelling.start_bar()
+        for event in layer.events:
+            if self._beat and isinstance(event.element, meter.TimeSignature):
+                self._beat = _beat(event.element)
         notes = [event for event in layer.events if event.length]
         rhythms = iter(write_rhythm(notes, length, self._beat))
         out: list[str] = []
@@ -177,7 +186,7 @@ class VoiceFromMusic21:
         """ABC of a note, chord or rest with its slurs and decorations."""
         before = "(" * self._spans.slurs_opening[id(element)] + _decorations(element)
         after = print_length(length)
-        if element.hasStyleInformation and element.style.hideObjectOnPrint:
+        if is_hidden(element):
             body = "x"
         elif isinstance(element, note.Rest):
             body = "z"
@@ -188,7 +197,9 @@ class VoiceFromMusic21:
 
     def _sounding(self, element: Music21Object) -> tuple[str, str]:
         """Pitches of a note or chord, and its tie if all its notes are tied."""
-        members = element.notes if isinstance(element, chord.ChordBase) else (element,)
+        members = [element]
+        if isinstance(element, chord.ChordBase):
+            members = [member for member in element.notes if not is_hidden(member)]
         incoming = self._ties
         if not element.duration.isGrace:  # a grace note may stand between tied notes
             self._ties = {}
@@ -208,6 +219,10 @@ class VoiceFromMusic21:
         sounding = _display_pitch(member)
         step = (sounding.step, sounding.implicitOctave - self._clef.octaveChange)
         alter = int(sounding.alter)
+        if isinstance(member, note.Unpitched):  # a place on the staff, whatever the key
+            if starts:
+                self._ties[step] = 0
+            return abc_letter(*step)
         if alter != sounding.alter or abs(alter) > 2:
             raise ScoreError(f"{sounding.nameWithOctave} has an accidental that ABC can't write.")
         shown = sounding.accidental is not None and bool(sounding.accidental.displayStatus)
@@ -233,13 +248,11 @@ class VoiceFromMusic21:
                 self._spelling.set_key(parse_key(name) or Key(0, "C"))
                 return "" if in_header else f"[K:{name}]"
             case meter.TimeSignature():
-                if self._beat:
-                    self._beat = eighths(element.beatDuration.quarterLength)
-                return "" if in_header else f"[M:{element.ratioString}]"
+                return "" if in_header else f"[M:{meter_name(element)}]"
             case tempo.MetronomeMark():
                 return _tempo(element, in_header)
             case dynamics.Dynamic():
-                return f"!{element.value}!" if element.value else ""
+                return _dynamic(element.value or "")
             case harmony.ChordSymbol():
                 return _quoted("", element.figure.replace("-", "b"))
             case expressions.TextExpression() | expressions.RehearsalMark():
@@ -248,6 +261,12 @@ class VoiceFromMusic21:
             case RepeatExpression():
                 return REPEAT_EXPRESSIONS.get(type(element), "")
         return ""
+
+
+def _beat(metre: meter.TimeSignature) -> Fraction:
+    """Length of a beat in eighths; a quarter where beats are unequal, as in 3+2/8."""
+    lengths = {beat.duration.quarterLength for beat in metre.beatSequence}
+    return eighths(lengths.pop()) if len(lengths) == 1 else _QUARTER_NOTE
 
 
 def _is_grace(event: Event) -> bool:
@@ -279,6 +298,11 @@ def _ornament(mark: Music21Object) -> str:
     if isinstance(mark, expressions.Tremolo):
         return f"!{'/' * mark.numberOfMarks}!"
     return next((ORNAMENTS[kind] for kind in type(mark).__mro__ if kind in ORNAMENTS), "")
+
+
+def _dynamic(name: str) -> str:
+    """``!mf!``; other than one word, as words: a decoration holds no blanks."""
+    return f"!{name}!" if _WORD.fullmatch(name) else _quoted("^", name)
 
 
 def _tempo(mark: tempo.MetronomeMark, in_header: bool) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 
-from music21 import clef, duration, harmony, key, meter, note, stream, tempo
+from music21 import chord, clef, duration, harmony, key, meter, note, stream, tempo
 from music21.base import Music21Object
 
 # Printed once per staff, whichever of its voices they stand in.
@@ -55,9 +55,14 @@ def sounding_voices(part: stream.Part) -> set[str]:
 
 def is_printed_note(element: Music21Object) -> bool:
     """True if an element is a note or chord that is not hidden."""
-    return isinstance(element, note.NotRest) and not (
-        element.hasStyleInformation and element.style.hideObjectOnPrint
-    )
+    return isinstance(element, note.NotRest) and not is_hidden(element)
+
+
+def is_hidden(element: Music21Object) -> bool:
+    """True for an element that is not printed, and for a chord of such notes."""
+    if element.hasStyleInformation and element.style.hideObjectOnPrint:
+        return True
+    return isinstance(element, chord.ChordBase) and all(map(is_hidden, element.notes))
 
 
 def split_layers(measure: stream.Measure, sounding: Collection[str]) -> list[Layer]:
@@ -118,7 +123,9 @@ def _voices(measure: stream.Measure) -> list[stream.Voice]:
 
 
 def _voice_order(voice: stream.Voice) -> tuple[int, str]:
-    """By number for ids that are numbers: 2 before 10."""
+    """By number for ids that are numbers: 2 before 10; voices without an id as they stand."""
+    if voice.id == id(voice):  # music21 takes the place in memory for the id
+        return 0, ""
     return len(str(voice.id)), str(voice.id)
 
 

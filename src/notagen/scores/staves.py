@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 from music21 import clef, key, layout, meter, note, spanner, stream, tempo
 from music21.base import Music21Object
 
 from notagen.notation.keys import Key, parse_key
-from notagen.scores.fields import clef_name, key_name, tempo_text
+from notagen.scores.fields import clef_name, key_name, meter_name, tempo_text
 from notagen.scores.layers import Layer, sounding_voices, split_layers, with_silent_layers
 from notagen.scores.marks import SPANS
+from notagen.scores.text_strings import plain_text
 
 _BRACKETS = {"brace": ("{", "}"), **dict.fromkeys(("bracket", "square", "line"), ("[", "]"))}
 
@@ -83,6 +85,18 @@ def score_line(score: stream.Score, staffs: Sequence[Staff]) -> str:
             joined[first:last] = [True] * (last - first)
     line = " ".join(word + " |" * joins for word, joins in zip(words, joined, strict=True))
     return "%%score " + " ".join(line.split())
+
+
+def titles(score: stream.Score) -> Iterator[str]:
+    """Yield the lines ``T:`` and ``C:``, as far as the score has a title and a composer."""
+    labels = score.metadata
+    if labels is not None:
+        title = labels.title or labels.movementName or ""
+        # music21 10.5 gives a score without a title the name of its file.
+        if plain := plain_text(title) if title != Path(labels.filePath or "").name else "":
+            yield f"T:{plain}"
+        if plain := plain_text(labels.composer or ""):
+            yield f"C:{plain}"
 
 
 def voice_lines(score: stream.Score, staffs: Sequence[Staff]) -> Iterator[str]:
@@ -176,7 +190,7 @@ def _field(element: Music21Object) -> str:
         case key.KeySignature():
             return f"K:{key_name(element)}"
         case meter.TimeSignature():
-            return f"M:{element.ratioString}"
+            return f"M:{meter_name(element)}"
         case tempo.MetronomeMark():
             return f"Q:{text}" if (text := tempo_text(element)) else ""
     return ""

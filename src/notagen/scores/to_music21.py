@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from music21 import (
-    chord,
     clef,
     instrument,
     interval,
@@ -18,7 +17,6 @@ from music21 import (
     note,
     spanner,
     stream,
-    tie,
 )
 from music21.base import Music21Object
 from music21.exceptions21 import InstrumentException
@@ -31,6 +29,8 @@ from notagen.scores.barlines import endings, put_barlines
 from notagen.scores.fields import key_signature, parse_clef, parse_meter, parse_tempo
 from notagen.scores.layers import STAFF_WIDE, is_note
 from notagen.scores.size import check_size
+from notagen.scores.text_strings import plain_text
+from notagen.scores.ties import join_ties
 from notagen.scores.to_music21_elements import make_duration
 from notagen.scores.to_music21_voice import TimedElement, VoiceToMusic21
 
@@ -39,6 +39,7 @@ _MAX_BAR = 256  # quarters; an untrained model writes bars that fill pages with 
 
 # `nm="Violin I"` or `clef=bass` in `V:1 treble nm="Violin I" clef=bass`
 _ATTRIBUTE = re.compile(r'(?P<name>[a-z-]{1,20})=(?:"(?P<quoted>[^"]*)"|(?P<plain>\S+))')
+_OCTAVE = re.compile(r"[-+]?[0-4]")
 _TRANSPOSE = re.compile(r"[-+]?\d{1,2}")
 _SYMBOLS = {"[": "bracket", "{": "brace"}
 
@@ -53,9 +54,9 @@ class _Voice:
         spans: slurs, wedges and lines.
     """
 
-    def __init__(self, tune: Tune, name: str, sign: clef.Clef, key: Key) -> None:
+    def __init__(self, tune: Tune, name: str, line: VoiceLine, key: Key) -> None:
         self.barlines = [tune.bars[0][name].left, *(bar[name].right for bar in tune.bars)]
-        conversion = VoiceToMusic21(key, sign, tune.unit_length * _WHOLE)
+        conversion = VoiceToMusic21(key, line.clef, tune.unit_length * _WHOLE, line.octave)
         whole = (tune.metre or 1) * _WHOLE
         bars = [conversion.convert(bar[name].text, whole) for bar in tune.bars]
         self.bars: list[list[TimedElement]] = [elements for elements, _ in bars]
@@ -83,7 +84,7 @@ def to_music21(tune: Tune) -> stream.Score:
     lines = [voice_line(tune, names[0]) for names in plan]
     key = header_key(tune.header) or Key(0, "")
     staffs = [
-        [_Voice(tune, name, line.clef, key) for name in names]
+        [_Voice(tune, name, replace(voice_line(tune, name), clef=line.clef), key) for name in names]
         for names, line in zip(plan, lines, strict=True)
     ]
     lengths = [
@@ -137,9 +138,16 @@ def _fill_part(
         measure = make_measure(bars, length, () if index else first)
         metre = measure.timeSignature or metre
         _set_padding(measure, metre, length, upbeat=not index)
+        if metre is None:
+            # A rest that fills its bar is written whole, of any length; without a metre music21
+            # 10.5 can't write it, and this has it split.
+            for rest in measure.recurse().getElementsByClass(note.Rest):
+                rest.fullMeasure = False
         measures.append(measure)
-        part.insert(onset, measure)
+        # Stream.insert looks through all measures each time: quadratic (music21 10.5).
+        part.coreInsert(onset, measure, ignoreSort=True)
         onset += length
+    part.coreElementsChanged()
     for number, measure in enumerate(measures, start=0 if measures[0].paddingLeft else 1):
         measure.number = number
     put_barlines(measures, staff[0].barlines)
@@ -172,11 +180,15 @@ def _keyboards(lines: Sequence[VoiceLine], groups: Sequence[Group]) -> dict[int,
 
 
 def _instrument(line: VoiceLine) -> instrument.Instrument:
-    """The instrument of a name; a piano under that name if music21 does not know it."""
-    try:
-        player = instrument.fromString(line.name)
-    except InstrumentException:
-        player = instrument.Piano()
+    """The instrument of a name, drums for a percussion clef; a piano for unknown names."""
+    player: instrument.Instrument
+    if isinstance(line.clef, clef.PercussionClef):
+        player = instrument.UnpitchedPercussion()
+    else:
+        try:
+            player = instrument.fromString(line.name)
+        except InstrumentException:
+            player = instrument.Piano()
     player.partName = line.name
     player.partAbbreviation = player.instrumentAbbreviation = line.abbreviation
     player.transposition = interval.Interval(line.transpose) if line.transpose else None
@@ -186,8 +198,8 @@ def _instrument(line: VoiceLine) -> instrument.Instrument:
 def _metadata(tune: Tune) -> metadata.Metadata:
     """Title from ``T:``, composer from ``C:`` or the prompt's second line."""
     prompt = [line[1:].strip() for line in tune.header if line[:1] == "%" and line[1:2] != "%"]
-    composer = tune.field("C") or (prompt[1] if len(prompt) > 1 else "")
-    return metadata.Metadata(title=tune.field("T"), composer=composer)
+    composer = plain_text(tune.field("C")) or (prompt[1] if len(prompt) > 1 else "")
+    return metadata.Metadata(title=plain_text(tune.field("T")), composer=composer)
 
 
 def make_measure(
@@ -247,12 +259,16 @@ def _is_hidden(timed: TimedElement) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class VoiceLine:
-    """Content of a ``V:`` line; ``transpose`` is in semitones, from written to sounding pitch."""
+    """Content of a ``V:`` line; ``transpose`` is in semitones, from written to sounding pitch.
+
+    ``octave`` is added to all notes as they are written in ABC.
+    """
 
     clef: clef.Clef
     name: str = ""
     abbreviation: str = ""
     transpose: int = 0
+    octave: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,19 +282,33 @@ class Group:
 
 
 def voice_line(tune: Tune, voice: str) -> VoiceLine:
-    """Parse a voice's ``V:`` line; without one, a treble staff without a name."""
+    """Parse a voice's ``V:`` line, and below it what the header's ``K:`` says of all voices.
+
+    Without any, a treble staff without a name.
+    """
     opening = f"V:{voice} "
-    text = next((line for line in tune.header if f"{line} ".startswith(opening)), opening)
-    attributes = {m["name"]: m["quoted"] or m["plain"] or "" for m in _ATTRIBUTE.finditer(text)}
-    words = [*_ATTRIBUTE.sub("", text).split()[1:], attributes.get("clef", "")]
+    own = next((line for line in tune.header if f"{line} ".startswith(opening)), opening)
+    # `K:D octave=-1 bass`: without its first word, the key
+    keys = [line.partition(" ")[2] for line in tune.header if line.startswith("K:")]
+    texts = [own.partition(" ")[2], *reversed(keys)]
+    found = [match for text in reversed(texts) for match in _ATTRIBUTE.finditer(text)]
+    attributes = {match["name"]: match["quoted"] or match["plain"] or "" for match in found}
+    words = [word for text in texts for word in _clef_words(text)]
     clefs = [sign for sign in map(parse_clef, words) if sign is not None]
-    transpose = attributes.get("transpose", "0")
+    transpose, octave = attributes.get("transpose", ""), attributes.get("octave", "")
     return VoiceLine(
         clef=clefs[0] if clefs else clef.TrebleClef(),
         name=_plain(attributes.get("nm") or attributes.get("name") or ""),
         abbreviation=_plain(attributes.get("snm") or attributes.get("sname") or ""),
         transpose=int(transpose) if _TRANSPOSE.fullmatch(transpose) else 0,
+        octave=int(octave) if _OCTAVE.fullmatch(octave) else 0,
     )
+
+
+def _clef_words(text: str) -> Iterator[str]:
+    """Words of a field that may name its clef."""
+    yield from _ATTRIBUTE.sub("", text).split()
+    yield from (m["plain"] or "" for m in _ATTRIBUTE.finditer(text) if m["name"] == "clef")
 
 
 def staff_plan(tune: Tune) -> tuple[list[tuple[str, ...]], list[Group]]:
@@ -322,46 +352,3 @@ def staff_plan(tune: Tune) -> tuple[list[tuple[str, ...]], list[Group]]:
 def _plain(name: str) -> str:
     """Drop the line breaks that some published headers carry in names (``\\n\\t:Viola``)."""
     return " ".join(name.replace("\\n", " ").split()).removeprefix(":")
-
-
-def join_ties(measures: Iterable[stream.Measure]) -> None:
-    """End each tie of a staff at the note it reaches, whichever voice that note is in.
-
-    A tie of ABC stays in its voice, in a score it may end in another. One that reaches no note of
-    its pitch is left out: a notation program that finds no end for a tie draws it across the page.
-    """
-    begun: list[note.Note] = []
-    ended: set[int] = set()  # ids of notes whose tie reaches another
-    waiting: dict[tuple[Fraction, str], note.Note] = {}  # by onset and pitch of the tie's end
-    for onset, end, one in sorted(_notes(measures), key=lambda timed: timed[:2]):
-        name = one.pitch.nameWithOctave
-        before = waiting.pop((onset, name), None)
-        goes_on = one.tie is not None and one.tie.type in ("start", "continue")
-        if before is not None:
-            ended.add(id(before))
-        one.tie = _tie(begins=goes_on, ends=before is not None)
-        if goes_on:
-            waiting[end, name] = one
-            begun.append(one)
-    for one in begun:
-        if id(one) not in ended:
-            one.tie = _tie(begins=False, ends=one.tie.type == "continue")
-
-
-def _tie(*, begins: bool, ends: bool) -> tie.Tie | None:
-    if begins:
-        return tie.Tie("continue" if ends else "start")
-    return tie.Tie("stop") if ends else None
-
-
-def _notes(measures: Iterable[stream.Measure]) -> Iterator[tuple[Fraction, Fraction, note.Note]]:
-    """Yield onset and end, in quarters from the piece's start, of each note, also in chords."""
-    for measure in measures:
-        for voice in measure.voices or [measure]:
-            for element in voice.getElementsByClass(note.NotRest):
-                if not element.duration.isGrace:
-                    onset = Fraction(measure.offset) + Fraction(element.offset)
-                    end = onset + Fraction(element.duration.quarterLength)
-                    for one in element.notes if isinstance(element, chord.Chord) else (element,):
-                        if isinstance(one, note.Note):
-                            yield onset, end, one

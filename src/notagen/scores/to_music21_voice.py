@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TypeAlias
 
-from music21 import chord, clef, duration, note, spanner, tie
+from music21 import chord, clef, duration, note, percussion, spanner, tie
 from music21.base import Music21Object
 
 from notagen.notation.bars import Token, tokens
@@ -42,6 +43,7 @@ _OPENING_SPANS = {opening: kind for kind, (opening, _) in SPANS.items()}
 _CLOSING_SPANS = {closing: kind for kind, (_, closing) in SPANS.items()}
 
 
+_OCTAVE = re.compile(r"\boctave=([-+]?[0-4])\b")
 _MAX_SLURS = 8  # that begin at one note
 
 
@@ -133,7 +135,9 @@ class VoiceToMusic21:
     Attributes:
         spans: slurs, wedges, octave and trill lines that have ended.
         _spelling: accidentals in force.
-        _octave_shift: octaves that the clef adds to written pitches, -1 for ``treble-8``.
+        _octave_shift: octaves that clef and voice add to written pitches, -1 for ``treble-8``.
+        _octave: the voice's part of it, ``octave=``.
+        _drums: whether notes are places on a percussion staff, without pitch.
         _unit: ``L:`` in quarters.
         _ties: pitches tied to the next note or chord, with their alteration.
         _open_slurs: first notes of slurs without an end.
@@ -142,11 +146,13 @@ class VoiceToMusic21:
         _bar: the bar under conversion.
     """
 
-    def __init__(self, key: Key, sign: clef.Clef, unit: Fraction) -> None:
+    def __init__(self, key: Key, sign: clef.Clef, unit: Fraction, octave: int = 0) -> None:
         """Start in the header's key and the voice's clef; ``unit`` is ``L:`` in quarters."""
         self.spans: list[spanner.Spanner] = []
         self._spelling = Spelling(key)
-        self._octave_shift: int = sign.octaveChange
+        self._octave = octave
+        self._octave_shift: int = octave + sign.octaveChange
+        self._drums = isinstance(sign, clef.PercussionClef)
         self._unit = unit
         self._ties: dict[Step, int] = {}
         self._open_slurs: list[note.GeneralNote] = []
@@ -242,7 +248,7 @@ class VoiceToMusic21:
             self._ties = {}
         if token.kind == "note":
             return self._note(token, incoming)
-        members: list[note.Note] = []
+        members: list[note.NotRest] = []
         for one in token.inner:
             if one.kind == "note":
                 members.append(self._note(one, incoming))
@@ -250,10 +256,16 @@ class VoiceToMusic21:
                 self._open_tie(members[-1])
             elif one.kind == "decoration":
                 self._decorate(one.text)
-        return chord.Chord(members) if members else note.Rest()
+        if not members:
+            return note.Rest()
+        return percussion.PercussionChord(members) if self._drums else chord.Chord(members)
 
-    def _note(self, token: Token, incoming: dict[Step, int]) -> note.Note:
+    def _note(self, token: Token, incoming: dict[Step, int]) -> note.NotRest:
         step = (token.letter, token.octave)
+        if self._drums:
+            struck = note.Unpitched(f"{token.letter}{token.octave}")
+            struck.tie = tie.Tie("stop") if step in incoming else None
+            return struck
         tied = incoming.get(step)
         alter = self._spelling.alter(*step, token.accidental, tied)
         octave = token.octave + self._octave_shift
@@ -263,9 +275,12 @@ class VoiceToMusic21:
         return made
 
     def _open_tie(self, element: note.NotRest) -> None:
-        for one in element.notes if isinstance(element, chord.Chord) else (element,):
+        for one in element.notes if isinstance(element, chord.ChordBase) else (element,):
             one.tie = tie.Tie("start" if one.tie is None else "continue")
-            self._ties[one.step, one.octave - self._octave_shift] = int(one.pitch.alter)
+            if isinstance(one, note.Unpitched):
+                self._ties[one.displayStep, one.displayOctave] = 0
+            else:
+                self._ties[one.step, one.octave - self._octave_shift] = int(one.pitch.alter)
 
     def _close_slur(self) -> None:
         """End the slur that was opened last, but not on its own first note (``(F(G)A)``)."""
@@ -295,8 +310,12 @@ class VoiceToMusic21:
                 if key is not None and key.tonic:
                     self._spelling.set_key(key)
                     self._bar.add(key_signature(key))
+                if octave := _OCTAVE.search(value):
+                    self._octave_shift += int(octave[1]) - self._octave
+                    self._octave = int(octave[1])
                 for sign in filter(None, map(parse_clef, value.split())):
-                    self._octave_shift = sign.octaveChange
+                    self._octave_shift = self._octave + sign.octaveChange
+                    self._drums = isinstance(sign, clef.PercussionClef)
                     self._bar.add(sign)
             case "M":
                 self._bar.add(parse_meter(value))
