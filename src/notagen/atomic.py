@@ -146,7 +146,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def _beside(path: Path) -> tuple[Path, Path]:
-    """Where the new one is written, and where the old one waits meanwhile."""
+    """Paths where the new one is written, and where the old one waits meanwhile."""
     return path.with_name(f".{path.name}.unfinished"), path.with_name(f".{path.name}.former")
 
 

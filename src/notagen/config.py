@@ -140,7 +140,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
 
 
 def _not_composed(error: Exception, config_name: str, arguments: Sequence[str]) -> str:
-    """Why Hydra could not compose a configuration, and what it could."""
+    """Reason why Hydra could not compose a configuration, and what it could."""
     if isinstance(error, OverrideParseException):
         key, _, value = error.override.partition("=")
         return (

@@ -85,7 +85,7 @@ def _is_unread(stream: TextIO) -> bool:
 
 
 def sentence(error: BaseException | None) -> str | None:
-    """What to tell a user of an error or of what has caused it; None: a fault of the program."""
+    """Sentence for a user about an error or its cause; None: a fault of the program."""
     while error is not None:
         if (text := _known(error)) is not None:
             return text

@@ -81,8 +81,8 @@ class Trainer(TypedDict):
     max_time: NotRequired[Clock | None]
     num_nodes: NotRequired[Count]
     num_sanity_val_steps: NotRequired[CountOrZero]
-    profiler: NotRequired[Literal["simple", "advanced", "pytorch"] | Object | None]
     overfit_batches: NotRequired[CountOrZero | Fraction]
+    profiler: NotRequired[Literal["simple", "advanced", "pytorch"] | Object | None]
     val_check_interval: NotRequired[Count | PositiveFraction | Clock | None]
 
 

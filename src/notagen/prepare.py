@@ -57,7 +57,7 @@ def main(config: DictConfig) -> None:
 
 
 def _origin(corpus: DictConfig) -> dict[str, Any]:
-    """Where a corpus is from: its name, and its folder, wherever the command is given."""
+    """Origin of a corpus: its name, and its folder, wherever the command is given."""
     keys = plain(corpus.sources, "_target_", "labels")  # which labels is told by themselves
     if "path" in keys and "://" not in str(keys["path"]):
         keys["path"] = str(Path(keys["path"]).resolve())

@@ -35,6 +35,7 @@ from omegaconf.base import Container, Node
 from omegaconf.errors import InterpolationResolutionError
 
 from notagen.errors import UserError
+from notagen.exits import sentence
 from notagen.ranges import LARGEST, Object, Pattern
 
 _OBJECT: Final = Object()  # stands for what such a node will make
@@ -75,7 +76,7 @@ def check(config: DictConfig, keys: Any) -> None:
 
 
 class Fault(NamedTuple):
-    """What is wrong with a key.
+    """A key whose value is not of its type, or is.
 
     Attributes:
         place: the key.
@@ -160,8 +161,8 @@ def _argument_faults(node: DictConfig) -> Iterator[Fault]:
 
 def _unresolved(parent: DictConfig, name: str, error: Exception) -> Fault:
     """A key whose interpolation points to nothing."""
-    place, (first, _, _) = str(parent._get_full_key(name)), str(error).partition("\n")
-    return Fault(place, place, f"cannot be told: {first.partition('interpolation: ')[2] or first}")
+    place = str(parent._get_full_key(name))
+    return Fault(place, place, f"cannot be told: {sentence(error)}")
 
 
 def _judged(parent: DictConfig, name: str, hint: Any) -> Fault:

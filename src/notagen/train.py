@@ -31,6 +31,8 @@ from notagen.training import cpu, signals, sweep
 if TYPE_CHECKING:
     import lightning as L
 
+    from notagen.training.run import Run
+
 
 @command("train")
 def main(config: DictConfig) -> float | None:
@@ -100,20 +102,17 @@ def _train(config: DictConfig, trainer: L.Trainer) -> float | None:
         return None
 
     schedule = build(config.schedule)
+    named = config.model.name
     if run.checkpoint is None:
         config.init_from = run.start  # known from here on, also to stage.data and in config.yaml
-        taken = run.start is not None and _take_size(config.model, run.start)
     else:
         begun = saved(run.out / "config.yaml")
         config.init_from = config.init_from or begun.get("init_from")
-        taken = _take_size(config.model, begun.get("model", {}))
+        _take_size(config.model, begun.get("model", {}))
         run.check_settings(begun, config, trainer.world_size, schedule)
 
     L.seed_everything(config.seed, verbose=False)
-    model = build(config.model, "name")
-    run.load_start(model, options("model"))
-    if "adapter" in config:
-        model.adapt(build(config.adapter))
+    model = _model(config, run)
     stage = build(
         config.stage.module, model=model, optimizer=build(config.optimizer), schedule=schedule
     )
@@ -121,7 +120,7 @@ def _train(config: DictConfig, trainer: L.Trainer) -> float | None:
     run.check(stage)
     if trainer.is_global_zero:
         weights = list(model.parameters())
-        size = f"{config.model.name} as those weights" if taken else config.model.name
+        size = named if named == config.model.name else f"{config.model.name} as those weights"
         trained = sum(weight.numel() for weight in weights if weight.requires_grad)
         announce(
             "train",
@@ -156,31 +155,40 @@ def _train(config: DictConfig, trainer: L.Trainer) -> float | None:
     return compared
 
 
-def _take_size(model: DictConfig, start: str | Mapping[str, Any]) -> bool:
-    """Make a NotaGen as large as the weights it starts from, unless its size was chosen.
+def _model(config: DictConfig, run: Run) -> Any:
+    """Build the model, with the size and the values of the weights that the run starts from."""
+    from notagen.model import weights
+
+    sizes, start = options("model"), None
+    # A music encoder has other sizes, and starts afresh.
+    if run.start is not None and config.model.keys() >= {*weights.SIZES}:
+        start = weights.load(run.start)
+        fitting = weights.fitting(start, sizes)
+        if fitting and config.model.name not in fitting:
+            _take_size(config.model, sizes[fitting[0]])
+    model = build(config.model, "name")
+    run.load_start(model, start, sizes)
+    if "adapter" in config:
+        model.adapt(build(config.adapter))
+    return model
+
+
+def _take_size(model: DictConfig, size: Mapping[str, Any]) -> None:
+    """Make a model as large as the weights it starts from, unless its size was chosen.
 
     Args:
         model: node ``model``; changed in place.
-        start: name of the weights, or node ``model`` of the run to resume.
-
-    Returns:
-        Whether it was changed.
+        size: of the weights, as an option of ``model=`` has it.
     """
-    from notagen.model import weights
+    from notagen.model.weights import SIZES
 
-    sizes = options("model")
-    default = sizes.get(model.name, {})
-    if not default.keys() >= {*weights.SIZES} or chosen("model"):
-        return False  # a music encoder has other sizes
-    if any(model.get(key) != default[key] for key in weights.SIZES):
-        return False
-    if isinstance(start, str):
-        fitting = weights.fitting(weights.load(start), sizes)
-        start = sizes[fitting[0]] if fitting and model.name not in fitting else default
-    if any(start.get(key, default[key]) != default[key] for key in weights.SIZES):
-        model.update({key: start[key] for key in ("name", *weights.SIZES)})
-        return True
-    return False
+    default = options("model").get(model.name, {})
+    if not default.keys() >= {*SIZES} or chosen("model"):
+        return
+    if any(model.get(key) != default[key] for key in SIZES):
+        return
+    if any(size.get(key, default[key]) != default[key] for key in SIZES):
+        model.update({key: size[key] for key in ("name", *SIZES)})
 
 
 if __name__ == "__main__":

@@ -97,7 +97,12 @@ def run(folder: Path, argv: Sequence[str], ranks: int = 1, at: At | None = None)
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    processes = [_start(folder, logs, argv, rank, ranks, port, at) for rank in range(ranks)]
+    processes = [
+        FORKS.Process(target=_command, args=(folder, logs, argv, rank, ranks, port, at))
+        for rank in range(ranks)
+    ]
+    for process in processes:
+        process.start()
     hung = not _ended(processes)
     texts = [(logs / f"{rank}.log").read_text() for rank in range(ranks)]
     if hung:
@@ -124,20 +129,6 @@ def _ended(processes: Sequence[ForkServerProcess]) -> bool:
             for process in alive:
                 process.terminate()
     return True
-
-
-def _start(
-    folder: Path,
-    logs: Path,
-    argv: Sequence[str],
-    rank: int,
-    ranks: int,
-    port: int,
-    at: At | None,
-) -> ForkServerProcess:
-    process = FORKS.Process(target=_command, args=(folder, logs, argv, rank, ranks, port, at))
-    process.start()
-    return process
 
 
 def _command(

@@ -50,6 +50,10 @@ class Scenario:
     done: str = "never"
     faults: int = 20
 
+    def command(self, given: Path) -> list[str]:
+        """The command and its overrides, with the folder of :func:`give`."""
+        return [word.replace("{given}", str(given)) for word in self.argv]
+
 
 def give(rows: list[storage.Row], given: Path) -> None:
     """Scores, corpora, weights and encoders that the commands use."""

@@ -36,12 +36,8 @@ def given(rows, tmp_path_factory) -> Path:
     return folder
 
 
-def argv(scenario: Scenario, given: Path) -> list[str]:
-    return [word.format(given=given) if "{given}" in word else word for word in scenario.argv]
-
-
 def run(scenario: Scenario, given: Path, folder: Path, at: At | None = None) -> Outcome:
-    return faults.run(folder, argv(scenario, given), scenario.ranks, at)
+    return faults.run(folder, scenario.command(given), scenario.ranks, at)
 
 
 @pytest.fixture(scope="session")

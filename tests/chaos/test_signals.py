@@ -63,7 +63,7 @@ def undisturbed(given, tmp_path_factory):
             folder.mkdir()
             scenario.before(given, folder)
             began = time.monotonic()
-            process = start([word.format(given=given) for word in scenario.argv], folder)
+            process = start(scenario.command(given), folder)
             code = process.wait(PATIENCE)
             assert code == 0, (folder.parent / "log").read_text()
             known[scenario.name] = scenario.result(folder), time.monotonic() - began
@@ -85,7 +85,7 @@ def test_a_command_stops_and_ends_as_if_undisturbed(
     folder = tmp_path / "work"
     folder.mkdir()
     scenario.before(given, folder)
-    argv = [word.format(given=given) for word in scenario.argv]
+    argv = scenario.command(given)
     process = start(argv, folder)
     time.sleep(0.3 + seconds * moment / MOMENTS)  # Python itself has to be there
     os.killpg(process.pid, sent)

@@ -65,7 +65,7 @@ def test_has_numba_draws_what_python_draws(sampling, monkeypatch):
     logits[:, :64][logits[:, :64] * 16 % 2 == 1] = float("-inf")
     uniform = np.random.default_rng(0).random(500).tolist()
     drawn = sampling.draw(logits, uniform)
-    monkeypatch.setattr("notagen.model.decoding.decoder.has_numba", lambda: False)
+    monkeypatch.setattr("notagen.generation.sampling._compiled", lambda: None)
     assert sampling.draw(logits, uniform) == drawn
     assert sampling.draw(logits[:1], uniform[:1]) == drawn[:1]
 

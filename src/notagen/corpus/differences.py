@@ -15,7 +15,7 @@ _FREE: Final = Fraction(8)  # whole notes that a bar without metre is measured b
 
 
 class Differences(NamedTuple):
-    """What reading may have done to a score.
+    """Differences between a score file and the tune read from it.
 
     Attributes:
         notes: of the file, counted without the reader; 0 where nothing counts them.

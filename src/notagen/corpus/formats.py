@@ -36,7 +36,7 @@ def is_score(name: str) -> bool:
 
 
 def what_else(name: str) -> str:
-    """What a file is that is not read, and what to do about it, for people."""
+    """Description of a file that is not read, and what to do about it."""
     suffix = PurePath(name).suffix.lower()
     for program, suffixes in _PROGRAMS.items():
         if suffix in suffixes.split():

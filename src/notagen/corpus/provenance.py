@@ -53,7 +53,7 @@ def provenance(
 
 
 def difference(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """How a corpus that was made earlier differs from what is asked for now; empty if not at all.
+    """Differences of an earlier corpus from what is asked for now; empty if there are none.
 
     Args:
         earlier: what its data card says that it was made with.

@@ -86,7 +86,7 @@ def is_prepared(out: str) -> bool:
 
 
 def made_with(out: str) -> dict[str, Any] | None:
-    """What the corpus at ``out`` was made of, see :func:`notagen.data.storage.made_with`."""
+    """Provenance of the corpus at ``out``, see :func:`notagen.data.storage.made_with`."""
     if not is_url(out):
         card = Path(out, storage.CARD)
         return storage.made_with(card.read_bytes() if card.is_file() else None)

@@ -141,7 +141,7 @@ class _Reader(Generic[Job, Result]):
         return result
 
     def _exit_code(self) -> int | None:
-        """How a reader ended that closed its end of the pipe."""
+        """Ending of a reader that closed its end of the pipe."""
         assert self.process is not None
         self.process.join()
         code = self.process.exitcode

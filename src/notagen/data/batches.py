@@ -121,7 +121,7 @@ class ShuffledBatches(torch.utils.data.Sampler[list[tuple[int, int]]]):
         return order[self.used :]
 
     def _bounds(self, order: Indices) -> Indices:
-        """Where each batch of each rank begins in ``order``, and where the last one ends."""
+        """Beginning in ``order`` of each batch of each rank, and the end of the last one."""
         steps = len(order) // (self.batch_size * self.world_size)
         return np.arange(steps * self.world_size + 1) * self.batch_size
 

@@ -116,8 +116,7 @@ def read(path: Path, split: str, where: str | None = None) -> Dataset:
             "notagen.prepare` makes it anew (overwrite=true) with another rules.validation_fraction"
         )
     rows = splits[split]
-    if reason := _objection(rows):
-        raise UserError(f"the {split} split of {path} is no music to train on: {reason}")
+    _check_rows(path, split, rows)
     return rows if where is None else select(rows, where)
 
 
@@ -127,12 +126,12 @@ def check_whole(path: Path) -> None:
     Raises:
         UserError: it is damaged or something else.
     """
-    for split in _opened(path):
-        read(path, split)
+    for split, rows in _opened(path).items():
+        _check_rows(path, str(split), rows)
 
 
 def _not_prepared(path: Path) -> str:
-    """What is at a path instead of a corpus, and what to do."""
+    """Sentence about a path that holds no corpus, and what to do."""
     if not path.exists():
         return (
             f"there is no prepared corpus at {path}; make one with `python -m notagen.prepare "
@@ -159,8 +158,13 @@ def _opened(path: Path) -> DatasetDict:
     return splits
 
 
+def _check_rows(path: Path, split: str, rows: Dataset) -> None:
+    if reason := _objection(rows):
+        raise UserError(f"the {split} split of {path} is no music to train on: {reason}")
+
+
 def _objection(rows: Dataset) -> str:
-    """Why rows are none of a corpus; empty if they look as if they were."""
+    """Reason why rows are none of a corpus; empty if they look as if they were."""
     found = rows.features.arrow_schema
     missing = [field.name for field in _SCHEMA if field.name not in found.names]
     if missing:
@@ -217,7 +221,7 @@ def is_prepared(path: Path) -> bool:
 
 
 def made_with(card: bytes | None) -> dict[str, Any] | None:
-    """What a corpus was made of and how, by the content of its ``card.json``.
+    """Provenance of a corpus, by the content of its ``card.json``.
 
     None where that is not a card of ours.
     """

@@ -11,7 +11,7 @@ from typing import Final
 _PR_SET_PDEATHSIG: Final = 1
 
 LOADER_CONTEXT: Final = "fork" if sys.platform == "linux" else None
-"""How loaders are started. A server that forks them, Python's choice from 3.14 on, would die of a
+"""Start method of loaders. A server that forks them, Python's choice from 3.14 on, would die of a
 signal to the group, and they with it."""
 
 

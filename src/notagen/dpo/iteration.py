@@ -319,7 +319,7 @@ class Iteration:
         write_rows(rows, self.out / "preferences.parquet")
 
     def _settings(self) -> dict[str, Any]:
-        """What the pieces and their preferences depend on."""
+        """Settings that the pieces and their preferences depend on."""
         return {
             "seed": self.seed,
             "policy": self.policy,

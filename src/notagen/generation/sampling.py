@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import blake2b
 from struct import Struct
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -70,14 +71,11 @@ class Sampling:
             logits: minus infinity forbids an id.
             uniform: a number in [0, 1) for each row, the only randomness.
         """
-        from notagen.model.decoding.decoder import has_numba  # torch, which settings do not need
-
         noise = np.asarray(uniform)
         options = self.top_k, self.top_p, self._powers
-        if logits.device.type == "cpu" and str(logits.dtype) == "torch.float32" and has_numba():
-            from notagen.generation import sampling_numba
-
-            ids = sampling_numba.sample_rows(logits.contiguous().numpy(), noise, *options)
+        compiled = _compiled()
+        if compiled and logits.device.type == "cpu" and str(logits.dtype) == "torch.float32":
+            ids = compiled(logits.contiguous().numpy(), noise, *options)
         else:
             ids = sample_rows(logits, noise, *options)
         chosen: list[int] = ids.tolist()
@@ -89,6 +87,18 @@ class Sampling:
         return (
             (1 / self.temperature, 1.0) if self.temperature_first else (1.0, 1 / self.temperature)
         )
+
+
+@cache
+def _compiled() -> Callable[..., npt.NDArray[np.int64]] | None:
+    """The same in machine code; None without numba. Cached, since every draw asks."""
+    from notagen.model.decoding.decoder import has_numba  # torch, which settings do not need
+
+    if not has_numba():
+        return None
+    from notagen.generation import sampling_numba
+
+    return sampling_numba.sample_rows
 
 
 def sample_rows(

@@ -71,18 +71,20 @@ def load(name: str) -> NotaGen:
     )
 
 
-def load_into(model: NotaGen, name: str, sizes: Mapping[str, Mapping[str, Any]]) -> None:
+def load_into(
+    model: NotaGen, other: NotaGen, name: str, sizes: Mapping[str, Mapping[str, Any]]
+) -> None:
     """Copy weights into a model of the same size.
 
     Args:
         model: changed in place.
-        name: of the weights, as for :func:`load`.
+        other: the weights, see :func:`load`.
+        name: theirs, for the message.
         sizes: sizes of all known models by name; when they differ, the message names the fitting.
 
     Raises:
-        UserError: there are no weights of that name, or they are of another size.
+        UserError: they are of another size.
     """
-    other = load(name)
     found, wanted = asdict(other.config), asdict(model.config)
     if any(found[key] != wanted[key] for key in SIZES):
         listed = ", ".join(f"{key} {found[key]}" for key in SIZES if found[key] != wanted[key])

@@ -142,7 +142,7 @@ class Features:
         self.read.add(path)
 
     def _written(self, features: Mapping[str, Tensor]) -> dict[str, str]:
-        """What a file says of itself: its encoder, and a hash of its features."""
+        """Metadata of a features file: its encoder, and a hash of its features."""
         return {"encoder": str(self.name), "features": fingerprint(dict(sorted(features.items())))}
 
 

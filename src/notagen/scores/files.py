@@ -83,12 +83,14 @@ def read(path: Path | str) -> list[Tune]:
 def read_each(path: Path | str) -> Iterator[Tune | ScoreError]:
     """Read a score file tune by tune; an error in one does not lose the others.
 
-    MusicXML (also compressed), **kern and all other formats of music21 are read by music21. MIDI is
-    read by :func:`notagen.scores.from_midi.from_midi`: music21's reader loses metres, spells
-    without regard to the key, and takes twice as long or more. ABC is read by our own parser,
-    since music21's misplaces notes in broken rhythm; music21's is the second choice, for music
-    without bar lines and the like. Tunes in NotaGen's dialect (with ``%%score`` and voices by
-    number) are taken as they are, others are converted to it.
+    MusicXML (also compressed) and all other formats of music21 are read by music21, what it
+    misreads changed before. MIDI is read by :func:`notagen.scores.from_midi.from_midi`: music21's
+    reader loses metres, spells without regard to the key, and takes twice as long or more. **kern
+    is read by :func:`notagen.scores.kern.parse_kern`: music21's loses spines that split
+    again. ABC is read by our own parser, since music21's misplaces notes in broken rhythm;
+    music21's is the second choice, for music without bar lines and the like. Tunes in NotaGen's
+    dialect (with ``%%score`` and voices by number) are taken as they are, others are converted to
+    it.
 
     Yields:
         each tune, or a ScoreError with the reason why it, or the whole file, can't be read.
@@ -152,9 +154,8 @@ def original(entry: Entry) -> stream.Score:
 def _tune(entry: Entry) -> Tune:
     if isinstance(entry, str) and "%%score" in entry:
         tune = Tune.parse(plain(entry))
-        moved = any(
-            "octave=" in line for line in tune.header
-        )  # notes in other octaves than written
+        # Notes in other octaves than written.
+        moved = any("octave=" in line for line in tune.header)
         if all(voice.isdigit() for voice in tune.voices) and not moved:
             return tune
     return from_music21(original(entry))

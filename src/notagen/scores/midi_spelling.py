@@ -61,7 +61,7 @@ def likely_fifths(pitches: Sequence[int]) -> int:
 
 
 def _context(classes: NDArray[np.int_]) -> NDArray[np.int_]:
-    """How often each pitch class sounds near each note, [n, 12]."""
+    """Counts of each pitch class near each note, [n, 12]."""
     length = len(classes)
     sums = np.zeros((length + 1, 12), dtype=int)
     sums[np.arange(1, length + 1), classes] = 1

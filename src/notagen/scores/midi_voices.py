@@ -35,7 +35,7 @@ class Sound:
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """What one note sign shows of a sound: ``onset`` in its bar and ``length``, in quarters."""
+    """Part of a sound that one sign shows: ``onset`` in its bar and ``length``, in quarters."""
 
     onset: Fraction
     length: Fraction

@@ -152,7 +152,7 @@ def check(trainer: L.Trainer, started: int | None) -> None:
 
 
 def must_be_started(trainer: L.Trainer) -> bool:
-    """Whether this command is to start the ranks of its node itself."""
+    """True if this command is to start the ranks of its node itself."""
     environment = getattr(trainer.strategy, "cluster_environment", None)
     return (
         trainer.num_devices > 1

@@ -92,17 +92,24 @@ class Run:
         """Name of what the run starts or resumes from, to be printed."""
         return str(self.checkpoint or self.start or "random weights")
 
-    def load_start(self, model: nn.Module, sizes: Mapping[str, Mapping[str, Any]]) -> None:
+    def load_start(
+        self, model: nn.Module, start: NotaGen | None, sizes: Mapping[str, Mapping[str, Any]]
+    ) -> None:
         """Give a model the weights that the run starts from; a resumed run has its own.
+
+        Args:
+            model: changed in place.
+            start: the weights, where they were loaded before.
+            sizes: of all known models, by name.
 
         Raises:
             UserError: they are of another size, or of another kind of model.
         """
-        if self.checkpoint is not None or self.start is None:
+        if self.start is None:
             return
         if not isinstance(model, NotaGen):
             raise UserError(f"a {type(model).__name__} starts afresh; leave out init_from=")
-        weights.load_into(model, self.start, sizes)
+        weights.load_into(model, start or weights.load(self.start), self.start, sizes)
 
     def check_settings(
         self, begun: Mapping[str, Any], config: DictConfig, ranks: int, schedule: Any
@@ -205,7 +212,7 @@ def _top_keys(path: Path) -> set[str]:
 
 
 def _curves(trainer: L.Trainer) -> list[str]:
-    """Where the curves of each logger are; W&B has said it by itself."""
+    """Places of the curves of each logger; W&B has said it by itself."""
     return [
         f"curves: tensorboard --logdir {Path(logger.log_dir)}"
         if isinstance(logger, TensorBoardLogger)

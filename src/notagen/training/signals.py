@@ -20,7 +20,7 @@ _REQUEUE: Final = signal.SIGUSR1  # as Lightning's handler for SLURM, which this
 
 
 def is_first_rank() -> bool:
-    """Whether this process is the first rank, by what started it: torchrun, SLURM or ourselves."""
+    """True in the first rank, by what started it: torchrun, SLURM or ourselves."""
     return not any(int(os.environ.get(n, 0)) for n in ("RANK", "SLURM_PROCID", "LOCAL_RANK"))
 
 
@@ -148,7 +148,7 @@ def _interrupt_behind(end: BaseException) -> KeyboardInterrupt | None:
 
 
 def _node_is_heard() -> bool:
-    """Whether another rank says for this node what is wrong."""
+    """True if another rank says for this node what is wrong."""
     return any(int(os.environ.get(name, 0)) for name in ("LOCAL_RANK", "SLURM_LOCALID"))
 
 
